@@ -1,0 +1,94 @@
+"""Rows, and what follows from them: a StageResult is a pure function of rows, a Report of StageResults."""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """How a stage ended. `gate` and `stopped` are the search's judgement; `infrastructure` is never the candidate's fault."""
+
+    OK = "ok"
+    REJECTED = "rejected"
+    DUPLICATE = "duplicate"
+    COMPILE = "compile"
+    NUMERICS = "numerics"
+    GATE = "gate"
+    STOPPED = "stopped"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    CRASH = "crash"
+    HACK = "hack"
+    INFRASTRUCTURE = "infrastructure"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One problem, judged. `score` in [0, 1] for accuracy stages (partial credit), a ratio or a count elsewhere.
+
+    `data` is what the worker saw (small, JSON): tokens, timings, counters; `grade` what the driver made of it.
+    """
+
+    stage: str
+    problem: str
+    repeat: int = 0
+    score: float
+    exact: float = 0.0
+    seconds: float = 0.0
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure with its 95 % interval and the number of rows (or repeats) behind it."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """`metrics` by name (accuracy, speed, ...); `facts` are plain values worth a column (bytes a step, hash ...)."""
+
+    stage: str
+    status: Status
+    code: str = ""                        # what exactly, machine-readable: "below-gate", "ShapeMismatch", ...
+    message: str = ""                     # for people and proposers
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.status is not Status.OK and not self.code:
+            raise ValueError(f"stage {self.stage} ended {self.status} and does not say why")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All StageResults of a candidate, in the order of the funnel. Refuses to contradict itself."""
+
+    results: tuple[StageResult, ...]
+
+    def __post_init__(self) -> None:
+        names = [r.stage for r in self.results]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a stage is reported twice: {names}")
+        if any(r.status is not Status.OK for r in self.results[:-1]):
+            raise ValueError("a stage was run after one that did not end ok")
+
+    @property
+    def status(self) -> Status:
+        return self.results[-1].status if self.results else Status.INFRASTRUCTURE
+
+    def result(self, stage: str) -> StageResult | None:
+        return next((r for r in self.results if r.stage == stage), None)
+
+    def metric(self, name: str) -> Estimate | None:
+        """The figure of the last stage that has one of this name."""
+        found: Sequence[Estimate] = [r.metrics[name] for r in self.results if name in r.metrics]
+        return found[-1] if found else None

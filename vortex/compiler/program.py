@@ -1,0 +1,65 @@
+"""What every compiled flow can do. A Program owns no memory: pools, tables, fields and state belong to the engine.
+
+Letters of shapes: B requests, H kv heads, G query heads a kv head, D channels, P blocks of the pool, S tokens a block,
+N blocks of the longest request of the batch, L entries of the longest list, M blocks completed in this step.
+"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from vortex.config import OperatingPoint
+from vortex.ir import Graph
+
+if TYPE_CHECKING:
+    import torch
+
+    Fields = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One decode step of a batch, the same for all layers: made once, on the host."""
+
+    lens: tuple[int, ...]                 # tokens of each request, the one being decoded counted
+    blocks: tuple[int, ...]               # n: blocks of each request
+    budgets: tuple[int, ...]              # blocks each may attend; >= blocks: the row fits and is dense
+    tables: "torch.Tensor"                # int64 [B, N]: block ids of the pool; 0 beyond a request's blocks
+    seeds: tuple[int, ...]                # one per request, for flows that draw at random
+
+    @property
+    def all_fit(self) -> bool:
+        return all(n <= b for n, b in zip(self.blocks, self.budgets, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lists:
+    """Which blocks each row attends, in ascending order of position, the last real block last.
+
+    `index` int64 [B, H, L]: positions within the request (tables.gather turns them into block ids), 0 beyond `counts`.
+    `counts` int64 [B, H].
+    """
+
+    index: "torch.Tensor"
+    counts: "torch.Tensor"
+
+
+class Program(Protocol):
+    """A flow made runnable. k, v: float [H, P, S, D]; a field or state: [H, P, rows, cols]; q: [B, H, G, D]."""
+
+    graph: Graph
+    point: OperatingPoint
+
+    def plan(self, lens: Sequence[int], tables: "torch.Tensor", seeds: Sequence[int]) -> Plan:
+        """Budgets per row; nothing here depends on the layer."""
+
+    def update(self, fields: "Fields", state: "Fields", k: "torch.Tensor", v: "torch.Tensor",
+               done_blocks: "torch.Tensor") -> None:
+        """Writes the summaries of completed blocks (ids int64 [M], all heads) and resets their state to its first value."""
+
+    def select(self, plan: Plan, q: "torch.Tensor", k: "torch.Tensor", v: "torch.Tensor", fields: "Fields",
+               state: "Fields", layer: int) -> Lists:
+        """Scores and takes; saves state of the rows and blocks that were scored."""
+
+    def attend(self, plan: Plan, q: "torch.Tensor", k: "torch.Tensor", v: "torch.Tensor", lists: Lists | None,
+               scale: float) -> "torch.Tensor":
+        """Attention over the listed blocks, or over all of them where `lists` is None: [B, H, G, D]."""

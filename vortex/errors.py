@@ -1,0 +1,158 @@
+"""Every refusal of the platform: one class each, written for the person or the model that has to act on it.
+
+VortexError
+├── FlowError            the text of a flow is not a legal program
+│   ├── FlowSyntaxError  ForbiddenSyntax  FlowNotFound  FlowContractError
+│   ├── UnknownOp  BadArgument  ShapeMismatch  WrongSide
+│   └── NoSelection  FieldError
+├── GraphError           JSON that claims to be a Graph is not one
+├── PointError  BudgetError
+├── ModelError  EngineError  MissingExtra
+├── CampaignError  ArchiveError  BundleError
+└── ChildFailure         a limited child process ended badly: ChildTimeout, ChildMemory, ChildCrash
+"""
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in a text: file (or a name for it), 1-based line, and the text of that line."""
+
+    path: str = ""
+    line: int = 0
+    text: str = ""
+
+
+class VortexError(Exception):
+    """What is wrong (`message`), where, and what is allowed or to be changed (`hint`)."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str = "", where: Where | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where or Where()
+
+    @property
+    def code(self) -> str:
+        """The stable name of this refusal: rows, JSON and prompts carry it."""
+        return type(self).__name__
+
+    def at(self, where: Where) -> "VortexError":
+        """The same refusal, placed; a place that is already known is kept."""
+        if not self.where.line:
+            self.where = where
+        return self
+
+    def report(self) -> str:
+        """The refusal as people read it: place and code, the offending line, what is wrong, what to change."""
+        place = f"{self.where.path}:{self.where.line}" if self.where.line else self.where.path
+        lines = [f"{place}  {self.code}" if place else self.code]
+        if self.where.text.strip():
+            lines.append(f"    {self.where.text.strip()}")
+        lines.extend(f"  {line}" for line in self.message.splitlines())
+        lines.extend(f"  {line}" for line in self.hint.splitlines())
+        return "\n".join(lines)
+
+    def to_json(self) -> Mapping[str, str | int]:
+        """`code`, `message`, `hint`, `path`, `line`: what `--json` prints."""
+        return {"code": self.code, "message": self.message, "hint": self.hint,
+                "path": self.where.path, "line": self.where.line}
+
+
+class FlowError(VortexError):
+    """The text of a flow is not a legal program."""
+
+
+class FlowSyntaxError(FlowError):
+    """The text is not Python."""
+
+
+class ForbiddenSyntax(FlowError):
+    """The text uses Python that a flow may not use."""
+
+
+class FlowNotFound(FlowError):
+    """No built-in flow has this name and no file stands at this path."""
+
+
+class FlowContractError(FlowError):
+    """The class does not keep the contract: registration, methods, signatures."""
+
+
+class UnknownOp(FlowError):
+    """An op that does not exist; the hint names the nearest one."""
+
+
+class BadArgument(FlowError):
+    """An op was given an argument outside of what it takes."""
+
+
+class ShapeMismatch(FlowError):
+    """Shapes that do not fit together."""
+
+
+class WrongSide(FlowError):
+    """An op used in forward_cache that lives in forward_indexer, or the other way round."""
+
+
+class NoSelection(FlowError):
+    """forward_indexer returned something other than one Selection."""
+
+
+class FieldError(FlowError):
+    """A field is never written, written twice, or read before it is written."""
+
+
+class GraphError(VortexError):
+    """JSON that claims to be a Graph is not one."""
+
+
+class PointError(VortexError):
+    """An operating point that cannot be."""
+
+
+class BudgetError(VortexError):
+    """A budget of blocks that cannot be."""
+
+
+class ModelError(VortexError):
+    """A model that is missing or not served."""
+
+
+class EngineError(VortexError):
+    """An engine asked for something it cannot do."""
+
+
+class MissingExtra(VortexError):
+    """A part of the platform whose libraries are not installed; the hint says how to install them."""
+
+
+class CampaignError(VortexError):
+    """A campaign file, or a campaign's state, that does not allow what was asked."""
+
+
+class ArchiveError(VortexError):
+    """The database cannot be used."""
+
+
+class BundleError(VortexError):
+    """An exported bundle that is incomplete or was changed."""
+
+
+class ChildFailure(VortexError):
+    """A function run in a limited child process did not come back with a value."""
+
+
+class ChildTimeout(ChildFailure):
+    """It ran past its wall-clock limit and was killed."""
+
+
+class ChildMemory(ChildFailure):
+    """It ran out of the memory it was allowed."""
+
+
+class ChildCrash(ChildFailure):
+    """It raised, was killed or left without an answer."""

@@ -1,0 +1,85 @@
+"""What an op is: one record, from which the tensor spelling, the checks, both Programs, the docs and the tests come."""
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vortex.errors import UnknownOp
+from vortex.ir import Geometry, Type
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Side(StrEnum):
+    CACHE = "forward_cache"
+    INDEXER = "forward_indexer"
+
+
+class Scope(Protocol):
+    """What an op may know of the rows it is evaluated over, beside its arguments. N is the block axis (-3 of a value)."""
+
+    @property
+    def middle(self) -> "torch.Tensor":
+        """Bool, [..., N, 1, 1]: the blocks bos .. n-eos of each row, over which ops across blocks range."""
+
+    @property
+    def position(self) -> "torch.Tensor":
+        """float32, [..., N, 1, 1]: the index of each block within its row."""
+
+    @property
+    def noise_key(self) -> "torch.Tensor":
+        """int64, broadcastable to [..., N, 1, 1]: differs by request seed, length, layer, kv head and block."""
+
+    @property
+    def mass(self) -> "torch.Tensor":
+        """float32, [..., N, 1, 1]: exact softmax mass of each block over the row's whole context, mean over the group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One row of the op's test table: types of the arguments, attributes, the side."""
+
+    args: tuple[Type, ...]
+    attrs: Mapping[str, Any]
+    side: Side = Side.INDEXER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Op:
+    """A word of the language.
+
+    `infer(types, attrs, geometry)` gives the type of the result or raises a FlowError (ShapeMismatch, BadArgument).
+    `evaluate(scope, *args, **attrs)` is the plain reference: args are float32 tensors with axes [..., N, rows, cols],
+    N = 1 for what is one per row or constant; leading axes broadcast. It needs no import of torch at the top of a file.
+    `spelling` formats how a flow writes it, from argument texts and attributes.
+    """
+
+    name: str
+    meaning: str
+    infer: Callable[[Sequence[Type], Mapping[str, Any], Geometry], Type]
+    evaluate: Callable[..., "torch.Tensor"]
+    spelling: Callable[[Sequence[str], Mapping[str, Any]], str]
+    usage: str                                                    # how it is written, for people: x.mean(dim=1, every=None)
+    sides: frozenset[Side] = frozenset({Side.CACHE, Side.INDEXER})
+    samples: tuple[Sample, ...] = ()
+    operations: Callable[[Sequence[Type], Type], int] = lambda args, out: out.rows * out.cols   # per value, for cost
+    commutative: bool = False
+    across_blocks: bool = False                                   # ranges over the blocks of a row
+
+
+OPS: dict[str, Op] = {}
+
+
+def define(op: Op) -> Op:
+    """Enters an op into the language. A name twice is a bug of ours."""
+    assert op.name not in OPS, op.name
+    OPS[op.name] = op
+    return op
+
+
+def find(name: str) -> Op:
+    """Raises UnknownOp."""
+    if name not in OPS:
+        raise UnknownOp(f"there is no op {name!r}")
+    return OPS[name]
