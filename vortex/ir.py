@@ -176,24 +176,29 @@ def _digest(*parts: object) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def _node_hashes(nodes: Sequence[Node], named: Mapping[str, str]) -> list[str]:
-    """One hash a node, built from the hashes of what it reads; `named` gives the meaning behind a field's name."""
+def node_hash(node: Node, before: Sequence[str], named: Mapping[str, str]) -> str:
+    """A node's meaning, from the hashes of the nodes before it; `named` gives the meaning behind a field's name."""
+    attrs = tuple((k, named.get(v, v) if k == "name" and isinstance(v, str) else v) for k, v in node.attrs)
+    return _digest(node.op, [before[a] for a in node.args], attrs, node.type.lead.value, node.type.shape)
+
+
+def node_hashes(nodes: Sequence[Node], named: Mapping[str, str]) -> list[str]:
+    """One hash a node of a straight-line program."""
     hashes: list[str] = []
     for node in nodes:
-        attrs = tuple((k, named.get(v, v) if k == "name" and isinstance(v, str) else v) for k, v in node.attrs)
-        hashes.append(_digest(node.op, [hashes[a] for a in node.args], attrs, node.type.lead.value, node.type.shape))
+        hashes.append(node_hash(node, hashes, named))
     return hashes
 
 
 def _meaning(graph: Graph) -> str:
-    cache = _node_hashes(graph.cache, {})
+    cache = node_hashes(graph.cache, {})
     named = {name: _digest("summary", cache[node]) for name, node in graph.writes}
     for state in graph.states:
         named[state.name] = _digest("state", state.first, state.rows, state.cols)
     # A state's value is made of its own last value: as many rounds as there are states tell any two of them apart.
     for _ in range(len(graph.states)):
-        indexer = _node_hashes(graph.indexer, named)
+        indexer = node_hashes(graph.indexer, named)
         named |= {name: _digest(named[name], indexer[node]) for name, node in graph.saves}
-    indexer = _node_hashes(graph.indexer, named)
+    indexer = node_hashes(graph.indexer, named)
     saved = sorted(named[name] for name, _ in graph.saves)
     return _digest(FORMAT, asdict(graph.geometry), indexer[graph.selection], saved)
