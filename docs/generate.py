@@ -1,0 +1,46 @@
+"""Writes docs/reference/ops.md from the op records and docs/reference/cli.md from the commands' own help."""
+import subprocess
+import sys
+from pathlib import Path
+
+import vortex.language.ops as ops  # noqa: F401  (fills the registry)
+from vortex.language.ops.record import OPS, Op
+
+HERE = Path(__file__).parent / "reference"
+COMMANDS = ("run", "resume", "status", "frontier", "show", "why", "eval", "export", "verify", "check", "flows", "ops", "doctor")
+
+
+def entry(op: Op) -> str:
+    sides = " and ".join(sorted(op.sides))
+    return f"### `{op.name}`\n\n{op.meaning}\n\n- written: `{op.usage}`\n- in: {sides}\n"
+
+
+def ops_page() -> str:
+    head = "# Ops\n\nGenerated from the op records by `make docs`. Values are `[lead, a, b]`: axis 1 is `a`, axis 2 is `b`.\n"
+    return "\n".join([head, *(entry(op) for op in sorted(OPS.values(), key=lambda op: op.name) if op.usage)])
+
+
+def help_text(command: str) -> str:
+    vortex = Path(sys.executable).with_name("vortex")
+    environment = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([vortex, command, "--help"], capture_output=True, text=True, check=True, env=environment)
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+def cli_page() -> str:
+    parts = ["# Command line\n\nGenerated from the commands' own help by `make docs`.\n"]
+    parts += [f"## vortex {name}\n\n```text\n{help_text(name)}\n```\n" for name in COMMANDS]
+    return "\n".join(parts)
+
+
+PAGES = {"ops.md": ops_page, "cli.md": cli_page}
+
+
+def main() -> None:
+    HERE.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main()
