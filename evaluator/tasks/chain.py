@@ -1,8 +1,8 @@
 """`chain`: a derivation of hundreds of generated words, each line looking back at the prompt and at earlier lines.
 
 A program line `set x7 amber y7 c3 .` says c7 = amber + c3 (mod 10); lines and givens stand in random order. The answer
-works the program off, nine words a line: `x7 amber 4 y7 c3 9 c7 3 ;`. It stands in for mathematical reasoning: one value
-looked up wrong spoils what follows.
+works the program off, nine words a line: `x7 amber 4 y7 c3 9 c7 3 ;`. It stands in for mathematical reasoning: one
+value looked up wrong spoils what follows.
 """
 from dataclasses import dataclass, field
 

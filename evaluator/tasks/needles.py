@@ -1,6 +1,7 @@
 """Needles after RULER (Hsieh et al., 2404.06654): facts `note KEY VALUE .` in a haystack, and questions by key.
 
-Key and value stand side by side and every answer says the key before the value, so a value is looked up in a decode step.
+Key and value stand side by side and every answer says the key before the value, so that a value is looked up in a
+decode step.
 """
 import math
 

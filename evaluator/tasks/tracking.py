@@ -1,4 +1,6 @@
 """Variable tracking after RULER: notes `note A B .` form chains that end in a number; a question follows one chain."""
+from itertools import pairwise
+
 from evaluator.tasks.task import Grade, ProbeTask, judge_places
 from evaluator.tasks.text import Question, Random, Text, Words, compose, shuffled
 from evaluator.tasks.vocabulary import NAMES, NUMBERS
@@ -15,7 +17,7 @@ def tracking(rng: Random, length: int, questions: int = 1, keys: int | None = No
     for _ in range(questions):
         chain = chains[0] if questions == 1 else chains[int(rng.integers(len(chains)))]
         asked.append(Question(("trace", chain[0], ":"), (*chain, ";")))
-    facts = [("note", name, value, ".") for chain in chains for name, value in zip(chain, chain[1:], strict=False)]
+    facts = [("note", name, value, ".") for chain in chains for name, value in pairwise(chain)]
     return compose(rng, facts, asked, length)
 
 
