@@ -5,13 +5,13 @@ _NAME_TAILS = "ban dor fin gus ko lan mer nix pol ra sen tis vo wyn zel by"
 _CODE_HEADS = "zi ky vu xo qa"
 _CODE_TAILS = "b rt m x ff gh st z"
 _FILLER = """
-    the a grass sky sun is was were green blue yellow bright and_then here there again we they you it goes went come back
-    around river stone road house window door garden table chair book paper letter winter summer spring autumn morning
-    evening night day hour minute often never always seldom quietly slowly quickly north south east west over under near
-    far between among with without water fire earth wind cloud rain snow ice leaf tree root branch flower seed field hill
-    valley mountain lake sea shore sand island bridge boat sail ship wheel horse dog cat bird fish fox wolf bear child
-    woman man friend teacher farmer baker sailor king queen old young small large warm cold dark light heavy soft hard
-    open closed empty full red white black brown"""
+  the a grass sky sun is was were green blue yellow bright and_then here there again we they you it goes went come back
+  around river stone road house window door garden table chair book paper letter winter summer spring autumn morning
+  evening night day hour minute often never always seldom quietly slowly quickly north south east west over under near
+  far between among with without water fire earth wind cloud rain snow ice leaf tree root branch flower seed field hill
+  valley mountain lake sea shore sand island bridge boat sail ship wheel horse dog cat bird fish fox wolf bear child
+  woman man friend teacher farmer baker sailor king queen old young small large warm cold dark light heavy soft hard
+  open closed empty full red white black brown"""
 
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 PAD, BOS, EOS = range(3)
