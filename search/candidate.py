@@ -1,0 +1,72 @@
+"""A Candidate: a flow at an operating point, where it came from, and what became of it."""
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from evaluator.report import Report, Row, Status
+from vortex.config import OperatingPoint
+from vortex.ir import Graph
+
+Tier: TypeAlias = Literal["control", "provisional", "confirmed"]
+DENSE = "dense"                       # the name of the control that attends to every block
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowRecord:
+    """A flow as it is kept: `hash` is the Graph's, or `text-` and a digest of the source where there is no Graph."""
+
+    hash: str
+    name: str
+    source: str
+    graph_json: str | None = None
+
+    @property
+    def graph(self) -> Graph | None:
+        return None if self.graph_json is None else Graph.from_json(self.graph_json)
+
+
+def flow_record(name: str, source: str, graph: Graph | None) -> FlowRecord:
+    """`graph` is None for the dense control and for a text that is not a legal flow."""
+    if graph is None:
+        digest = hashlib.blake2b(source.encode(), digest_size=16).hexdigest()
+        return FlowRecord(hash=f"text-{digest}", name=name, source=source)
+    return FlowRecord(hash=graph.hash, name=name, source=source, graph_json=graph.to_json())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What a proposer hands over: a candidate before it has an id. `parents` are ids of candidates."""
+
+    campaign: str
+    round: int
+    slot: int
+    name: str
+    flow: FlowRecord
+    point: OperatingPoint
+    author: str
+    hypothesis: str = ""
+    parents: tuple[int, ...] = ()
+    tier: Tier = "provisional"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate(Draft):
+    """`status` is None while it is being judged; `created_at` is in seconds since the epoch."""
+
+    id: int
+    status: Status | None = None
+    duplicate_of: int | None = None
+    created_at: float = 0.0
+
+    @property
+    def is_dense(self) -> bool:
+        return self.tier == "control" and self.name == DENSE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A candidate with all that was measured of it: what the frontier, the selection and the export read."""
+
+    candidate: Candidate
+    report: Report
+    rows: tuple[Row, ...] = field(default=())

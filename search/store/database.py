@@ -1,0 +1,29 @@
+"""Short transactions over one engine: what a write did is on disk when its block ends."""
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from search.store.connect import WRITES, Place, plain_refusals
+
+
+@dataclass(frozen=True)
+class Database:
+    """Sessions that read and sessions that write; both raise ArchiveError when the database cannot go on."""
+
+    engine: Engine
+    place: Place
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with plain_refusals(self.place), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Commits at the end of the block, rolls back when it raises."""
+        writer = self.engine.execution_options(**{WRITES: True})
+        with plain_refusals(self.place), Session(writer) as session, session.begin():
+            yield session

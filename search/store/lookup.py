@@ -1,0 +1,52 @@
+"""Queries and inserts that several parts of the archive share; each works inside the session it is given."""
+from typing import TypeAlias
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from search.candidate import Candidate, FlowRecord
+from search.store.convert import candidate_of, digest
+from search.store.tables import CampaignRow, CandidateRow, EnvironmentRow, FlowRow, PointRow
+from vortex.config import OperatingPoint
+from vortex.errors import CampaignError
+
+Joined: TypeAlias = "Select[CandidateRow, FlowRow, PointRow, str]"
+
+
+def joined() -> Joined:
+    """Candidates with their flow, point and the name of their campaign."""
+    return (select(CandidateRow, FlowRow, PointRow, CampaignRow.name)
+            .join(FlowRow, FlowRow.id == CandidateRow.flow_id)
+            .join(PointRow, PointRow.id == CandidateRow.point_id)
+            .join(CampaignRow, CampaignRow.id == CandidateRow.campaign_id))
+
+
+def candidate_in(session: Session, id: int) -> Candidate:
+    return candidate_of(*session.execute(joined().where(CandidateRow.id == id)).one())
+
+
+def campaign_row(session: Session, name: str) -> CampaignRow:
+    """Raises CampaignError when there is none."""
+    row = session.scalar(select(CampaignRow).filter_by(name=name))
+    if row is None:
+        raise CampaignError(f"there is no campaign {name}", hint="`vortex status` lists those of this database.")
+    return row
+
+
+def flow_id(session: Session, flow: FlowRecord) -> int:
+    """The id of this very text, added when it is new."""
+    key = digest(flow.hash, flow.name, flow.source, flow.graph_json)
+    found = session.scalar(select(FlowRow.id).filter_by(text_hash=key))
+    return found or added(session, FlowRow(text_hash=key, hash=flow.hash, name=flow.name, source=flow.source,
+                                           graph_json=flow.graph_json))
+
+
+def point_id(session: Session, point: OperatingPoint) -> int:
+    found = session.scalar(select(PointRow.id).filter_by(hash=point.hash))
+    return found or added(session, PointRow(hash=point.hash, settings=point.model_dump_json()))
+
+
+def added(session: Session, row: CampaignRow | CandidateRow | EnvironmentRow | FlowRow | PointRow) -> int:
+    session.add(row)
+    session.flush()
+    return row.id
