@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from evaluator.tasks.task import Grade, ProbeTask
 from evaluator.tasks.text import Question, Random, Text, Words, compose, shuffled
 from evaluator.tasks.vocabulary import LEFT, NAMES, NUMBERS, RESULT, RIGHT, STEPS_MAX
+from vortex.errors import CampaignError
 
 BASE = 10
 LINES_MAX = 60
@@ -46,12 +47,17 @@ class _Program:
 
 
 def chain(rng: Random, length: int, steps: int | None = None) -> Text:
-    """A program of `steps` lines (None: mostly as many as fit, at most 60) and the run that works it off."""
+    """A program of `steps` lines (None: mostly as many as fit, at most 60) and the run that works it off.
+
+    Raises CampaignError when the text cannot hold them.
+    """
     names = shuffled(rng, NAMES)
     fit = (length - 20) // _LINE_WORDS
     if steps is None:
-        steps = round(min(LINES_MAX, fit) * (1 - 0.7 * rng.random() ** 2))
-    steps = max(1, min(steps, LINES_MAX, fit))
+        steps = max(1, min(round(min(LINES_MAX, fit) * (1 - 0.7 * rng.random() ** 2)), fit))
+    if not 1 <= steps <= min(LINES_MAX, fit):
+        raise CampaignError(f"task chain: a text of {length} words cannot hold steps = {steps}",
+                            hint=f"A line takes {_LINE_WORDS} words; steps is 1 to {LINES_MAX}.")
     givens = names[:max(2, steps // 3)]
     start = int(rng.integers(0, STEPS_MAX - steps))
     values = dict(zip(givens, rng.integers(0, BASE, len(givens)).tolist(), strict=True))

@@ -8,6 +8,7 @@ import math
 from evaluator.tasks.task import Grade, ProbeTask, judge_places
 from evaluator.tasks.text import Question, Random, Text, Words, compose, shuffled
 from evaluator.tasks.vocabulary import IS_NUMBER, NAMES, NUMBERS
+from vortex.errors import CampaignError
 
 EVERY_KEY = len(NAMES)
 VALUES_OF_A_KEY = 4
@@ -26,7 +27,12 @@ def multikey(rng: Random, length: int, questions: int = 1, keys: int | None = No
 
 
 def multiquery(rng: Random, length: int, questions: int = 1, keys: int | None = None, queries: int = 4) -> Text:
-    """As multikey; a question asks `queries` different keys."""
+    """As multikey; a question asks `queries` different keys.
+
+    Raises CampaignError when there are fewer keys than that.
+    """
+    if keys is not None and keys < queries:
+        raise CampaignError(f"task multiquery: {queries} queries of {keys} keys", hint="Set keys to at least queries.")
     names, most = _names(rng), _fit(length, questions, 5 * queries + 1)
     return _lookup(rng, names[:_key_count(rng, keys, queries, most)], length, questions, queries)
 
@@ -93,9 +99,11 @@ def judge_set(wanted: Words, said: Words) -> Grade:
 
 
 _KEYS = (1, EVERY_KEY)
+_SEVERAL_KEYS = (4, EVERY_KEY)
 SINGLE = ProbeTask("single", "One value in a haystack.", single, judge_values, {"keys": _KEYS})
-MULTIKEY = ProbeTask("multikey", "One value among many notes.", multikey, judge_values, {"keys": _KEYS})
+MULTIKEY = ProbeTask("multikey", "One value among many notes.", multikey, judge_values,
+                     {"keys": _SEVERAL_KEYS})
 MULTIQUERY = ProbeTask("multiquery", "Several values among many notes.", multiquery, judge_values,
-                       {"keys": _KEYS, "queries": (1, 8)})
+                       {"keys": _SEVERAL_KEYS, "queries": (1, 8)})
 MULTIVALUE = ProbeTask("multivalue", "All four values of one key, in any order.", multivalue, judge_set,
                        {"keys": _KEYS})

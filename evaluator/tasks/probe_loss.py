@@ -1,4 +1,4 @@
-"""The probe's training loss: on answers only, long ones not drowning short ones, values in any order where any is right."""
+"""The loss of the probe's training: on answers only, long ones not drowning short ones, values in any order said."""
 from collections.abc import Sequence
 
 import torch

@@ -4,14 +4,21 @@ from itertools import pairwise
 from evaluator.tasks.task import Grade, ProbeTask, judge_places
 from evaluator.tasks.text import Question, Random, Text, Words, compose, shuffled
 from evaluator.tasks.vocabulary import NAMES, NUMBERS
+from vortex.errors import CampaignError
 
 
 def tracking(rng: Random, length: int, questions: int = 1, keys: int | None = None, hops: int = 4) -> Text:
-    """`keys` names in chains of 1 to `hops` + 1 (None: a random count); the answer to one question has `hops` hops."""
+    """`keys` names in chains of 1 to `hops` + 1 (None: a random count); the answer to one question has `hops` hops.
+
+    Raises CampaignError when `keys` names cannot make such a chain.
+    """
     names = shuffled(rng, NAMES)
     most = min(len(NAMES), (length - 2 - questions * (hops + 6)) // 4)
     if keys is None:
         keys = int(rng.integers(min(most, hops + 1), most + 1))
+    elif keys <= hops:
+        raise CampaignError(f"task tracking: {keys} keys cannot make a chain of {hops} hops",
+                            hint="Set keys above hops.")
     chains = _chains(rng, names[:min(keys, most)], hops)
     asked = []
     for _ in range(questions):
