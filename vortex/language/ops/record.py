@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import torch
 
 
+REQUIRED: Any = object()
+
+
 class Side(StrEnum):
     CACHE = "forward_cache"
     INDEXER = "forward_indexer"
@@ -46,13 +49,53 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Word:
+    """How a flow calls an op: `x.mean(dim=1, every=None)` is a method, `ops.maximum(x, y)` a function.
+
+    `tensors` name the operands (`many`: one operand, a list of them); `params` are the attributes with their defaults.
+    Ops that share a name are told apart by the attributes in `given`, which their nodes do not carry; nor do they
+    carry what is None.
+    """
+
+    name: str
+    method: bool = False
+    tensors: tuple[str, ...] = ("x",)
+    many: bool = False
+    params: tuple[tuple[str, Any], ...] = ()
+    given: tuple[tuple[str, Any], ...] = ()
+    floats: tuple[str, ...] = ()                                  # attributes whose whole numbers become floats
+
+    @property
+    def usage(self) -> str:
+        """How it is written, for people."""
+        operands = [f"[{', '.join(self.tensors)}]"] if self.many else list(self.tensors)
+        given = dict(self.given)
+        params = [name if default is REQUIRED else f"{name}={default!r}"
+                  for name, default in ((name, given.get(name, default)) for name, default in self.params)]
+        return self._written(operands, params)
+
+    def spell(self, texts: Sequence[str], attrs: Mapping[str, Any]) -> str:
+        """How one use of it is written, from the texts of its operands; attributes at their default are left out."""
+        operands = [f"[{', '.join(texts)}]"] if self.many else list(texts)
+        values = {**dict(self.given), **attrs}
+        params = [f"{name}={values[name]!r}" for name, default in self.params
+                  if name in values and (values[name] != default or name in dict(self.given))]
+        return self._written(operands, params)
+
+    def _written(self, operands: Sequence[str], params: Sequence[str]) -> str:
+        if self.method:
+            return f"{operands[0]}.{self.name}({', '.join([*operands[1:], *params])})"
+        return f"ops.{self.name}({', '.join([*operands, *params])})"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Op:
     """A word of the language.
 
     `infer(types, attrs, geometry)` gives the type of the result or raises a FlowError (ShapeMismatch, BadArgument).
     `evaluate(scope, *args, **attrs)` is the plain reference: args are float32 tensors with axes [..., N, rows, cols],
     N = 1 for what is one per row or constant; leading axes broadcast. It needs no import of torch at the top of a file.
-    `spelling` formats how a flow writes it, from argument texts and attributes.
+    `spelling` formats how a flow writes it, from argument texts and attributes; operators have no `word`.
     """
 
     name: str
@@ -66,6 +109,23 @@ class Op:
     operations: Callable[[Sequence[Type], Type], int] = lambda args, out: out.rows * out.cols   # per value, for cost
     commutative: bool = False
     across_blocks: bool = False                                   # ranges over the blocks of a row
+    word: Word | None = None
+    numbers: bool = False                                         # operands may be plain numbers
+    leaf: bool = False                                            # the Program or the tracer supplies its value
+    noun: str = ""                                                # what its result is called in written flows
+
+    @property
+    def arity(self) -> int | None:
+        """How many operands it takes; None: any number from one on."""
+        if self.word is not None:
+            return None if self.word.many else len(self.word.tensors)
+        return len(self.samples[0].args) if self.samples else 0
+
+    @property
+    def attr_names(self) -> frozenset[str]:
+        """The attributes that a node of it may carry."""
+        words = () if self.word is None else {name for name, _ in self.word.params} - {n for n, _ in self.word.given}
+        return frozenset({*words, *(name for sample in self.samples for name in sample.attrs)})
 
 
 OPS: dict[str, Op] = {}

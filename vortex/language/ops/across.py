@@ -1,0 +1,149 @@
+"""Ops over the blocks of a row, from `bos` to `n - eos`: softmax, normalize, causal convolution, reductions to the row."""
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vortex.errors import BadArgument, ShapeMismatch
+from vortex.ir import Geometry, Lead, Type
+from vortex.language.ops.record import REQUIRED, Op, Sample, Side, Word, define
+
+if TYPE_CHECKING:
+    import torch
+
+    from vortex.language.ops.record import Scope
+
+    Reduction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+INDEXER = frozenset({Side.INDEXER})
+SAMPLES = (Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={}), Sample(args=(Type(Lead.BLOCK, 2, 3),), attrs={}))
+INFINITY = float("inf")
+LEAST_NORM = 1e-12
+MOST_TAPS = 64
+
+
+def _per_block(x: Type) -> None:
+    if x.lead is not Lead.BLOCK:
+        raise ShapeMismatch(f"{x} does not vary from block to block",
+                            hint="Only what is made of a field has one value a block.")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < INFINITY
+
+
+def _same(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    _per_block(types[0])
+    if not _number(attrs.get("scale", 1.0)):
+        raise BadArgument("scale is not a finite number")
+    return types[0]
+
+
+def _softmax(scope: "Scope", x: "torch.Tensor", *, scale: float) -> "torch.Tensor":
+    """0 outside of the middle."""
+    return (x * scale).where(scope.middle, -INFINITY).softmax(-3).where(scope.middle, 0.0)
+
+
+def _normalize(scope: "Scope", x: "torch.Tensor") -> "torch.Tensor":
+    """0 outside of the middle."""
+    inside = x.where(scope.middle, 0.0)
+    return inside / inside.square().sum(-3, keepdim=True).sqrt().clamp(min=LEAST_NORM)
+
+
+_softmax_word = Word(name="softmax", params=(("scale", 1.0),), floats=("scale",))
+define(Op(
+    name="softmax", meaning="exp(scale * x), divided by its sum over the row's blocks, entry by entry.", noun="share",
+    usage=_softmax_word.usage, spelling=_softmax_word.spell, word=_softmax_word, infer=_same, evaluate=_softmax,
+    sides=INDEXER, across_blocks=True, operations=lambda types, out: 4 * out.rows * out.cols,
+    samples=(Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={"scale": 1.0}),
+             Sample(args=(Type(Lead.BLOCK, 2, 3),), attrs={"scale": -0.5})),
+))
+_normalize_word = Word(name="normalize")
+define(Op(
+    name="normalize", meaning="x divided by its Euclidean length over the row's blocks, entry by entry.",
+    noun="normalized", usage=_normalize_word.usage, spelling=_normalize_word.spell, word=_normalize_word, infer=_same,
+    evaluate=_normalize, sides=INDEXER, across_blocks=True, samples=SAMPLES,
+    operations=lambda types, out: 3 * out.rows * out.cols,
+))
+
+
+def _tap_shape(taps: object) -> tuple[int, ...]:
+    """(K,) or (K, rows, cols); () for what is neither."""
+    if not isinstance(taps, tuple) or not 1 <= len(taps) <= MOST_TAPS:
+        return ()
+    if all(_number(t) for t in taps):
+        return (len(taps),)
+    tables = [t for t in taps if isinstance(t, tuple) and t and all(isinstance(row, tuple) for row in t)]
+    widths = {len(row) for table in tables for row in table}
+    numbers = all(_number(n) for table in tables for row in table for n in row)
+    if len(tables) < len(taps) or len({len(t) for t in tables}) > 1 or len(widths) > 1 or not numbers:
+        return ()
+    return len(taps), len(tables[0]), widths.pop()
+
+
+def _conv_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    _per_block(types[0])
+    shape = _tap_shape(attrs.get("taps"))
+    if not shape:
+        raise BadArgument(f"taps are a list of 1 to {MOST_TAPS} numbers, or of such tables of rows x cols",
+                          hint="ops.conv(x, [0.5, 0.3, 0.2]): tap 0 weighs the block itself, tap k the k-th before it.")
+    if len(shape) == 3 and shape[1:] != types[0].shape:
+        raise ShapeMismatch(f"taps of {shape[1]} x {shape[2]} do not fit {types[0]}")
+    return types[0]
+
+
+def _conv(scope: "Scope", x: "torch.Tensor", *, taps: tuple[Any, ...]) -> "torch.Tensor":
+    """Causal: before the middle stands 0. 0 outside of the middle."""
+    inside = x.where(scope.middle, 0.0)
+    blocks, out = x.shape[-3], None
+    for shift, tap in enumerate(taps[:blocks]):
+        weight = inside.new_tensor(tap)
+        term = inside.narrow(-3, 0, blocks - shift) * weight
+        if out is None:
+            out = term
+        else:
+            out.narrow(-3, shift, blocks - shift).add_(term)
+    assert out is not None
+    return out.where(scope.middle, 0.0)
+
+
+_conv_word = Word(name="conv", params=(("taps", REQUIRED),), floats=("taps",))
+define(Op(
+    name="conv", meaning="A weighted sum of a block's value and those of the blocks before it in the row.",
+    noun="smoothed", usage=_conv_word.usage, spelling=_conv_word.spell, word=_conv_word, infer=_conv_type,
+    evaluate=_conv, sides=INDEXER, across_blocks=True, operations=lambda types, out: 8 * out.rows * out.cols,
+    samples=(
+        Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={"taps": (0.5, 0.3, 0.2)}),
+        Sample(args=(Type(Lead.BLOCK, 1, 2),), attrs={"taps": (((1.0, 2.0),), ((0.5, -1.0),))}),
+    ),
+))
+
+
+def _to_row(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    _per_block(types[0])
+    return Type(Lead.ROW, types[0].rows, types[0].cols)
+
+
+def _over_blocks(name: str, meaning: str, reduce: "Reduction") -> None:
+    word = Word(name=name, method=True, params=(("dim", REQUIRED),), given=(("dim", 0),))
+
+    def evaluate(scope: "Scope", x: "torch.Tensor") -> "torch.Tensor":
+        middle = scope.middle
+        return reduce(x, middle).where(middle.any(-3, keepdim=True), 0.0)
+
+    define(Op(
+        name=f"{name}_over_blocks", meaning=f"{meaning} over the row's blocks, one value a row; 0 where there are none.",
+        noun="overall", usage=f"x.{name}(dim=0)", spelling=word.spell, word=word, infer=_to_row, evaluate=evaluate,
+        sides=INDEXER, across_blocks=True, samples=SAMPLES, operations=lambda types, out: out.rows * out.cols,
+    ))
+
+
+def _sum(x: "torch.Tensor", middle: "torch.Tensor") -> "torch.Tensor":
+    return x.where(middle, 0.0).sum(-3, keepdim=True)
+
+
+_over_blocks("mean", "The mean", lambda x, middle: _sum(x, middle) / middle.sum(-3, keepdim=True).clamp(min=1))
+_over_blocks("sum", "The sum", _sum)
+_over_blocks("max", "The largest number", lambda x, middle: x.where(middle, -INFINITY).amax(-3, keepdim=True))
+_over_blocks("min", "The smallest number", lambda x, middle: x.where(middle, INFINITY).amin(-3, keepdim=True))
+_over_blocks("norm", "The Euclidean length", lambda x, middle: _sum(x.square(), middle).sqrt())
+_over_blocks("logsumexp", "log(sum(exp(x)))",
+             lambda x, middle: x.where(middle, -INFINITY).logsumexp(-3, keepdim=True))

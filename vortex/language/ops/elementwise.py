@@ -1,0 +1,72 @@
+"""Arithmetic and the usual functions, element by element."""
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vortex.ir import Lead, Type
+from vortex.language.ops.record import Op, Sample, Word, define
+from vortex.language.ops.shapes import broadcast, unchanged
+
+if TYPE_CHECKING:
+    import torch
+
+    Binary = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    Unary = Callable[[torch.Tensor], torch.Tensor]
+
+BINARY_SAMPLES = (
+    Sample(args=(Type(Lead.ROW, 4, 8), Type(Lead.BLOCK, 1, 8)), attrs={}),
+    Sample(args=(Type(Lead.BLOCK, 3, 1), Type(Lead.BLOCK, 1, 5)), attrs={}),
+    Sample(args=(Type(Lead.BLOCK, 2, 3), Type(Lead.CONST, 1, 1)), attrs={}),
+)
+UNARY_SAMPLES = (
+    Sample(args=(Type(Lead.BLOCK, 3, 5),), attrs={}),
+    Sample(args=(Type(Lead.ROW, 4, 1),), attrs={}),
+)
+
+
+def infix(symbol: str) -> Callable[[Sequence[str], Mapping[str, Any]], str]:
+    return lambda texts, attrs: f"({texts[0]}) {symbol} ({texts[1]})"
+
+
+def _operator(name: str, symbol: str, meaning: str, noun: str, evaluate: "Binary") -> None:
+    define(Op(
+        name=name, meaning=meaning, noun=noun, usage=f"x {symbol} y", spelling=infix(symbol), infer=broadcast,
+        evaluate=lambda scope, x, y: evaluate(x, y), samples=BINARY_SAMPLES, numbers=True,
+        commutative=symbol in "+*",
+    ))
+
+
+def _extreme(name: str, meaning: str, noun: str, evaluate: "Binary") -> None:
+    word = Word(name=name, tensors=("x", "y"))
+    define(Op(
+        name=name, meaning=meaning, noun=noun, usage=word.usage, spelling=word.spell, word=word, infer=broadcast,
+        evaluate=lambda scope, x, y: evaluate(x, y), samples=BINARY_SAMPLES, numbers=True, commutative=True,
+    ))
+
+
+def _function(name: str, meaning: str, evaluate: "Unary") -> None:
+    word = Word(name=name, method=True)
+    define(Op(
+        name=name, meaning=meaning, noun=name, usage=word.usage, spelling=word.spell, word=word, infer=unchanged,
+        evaluate=lambda scope, x: evaluate(x), samples=UNARY_SAMPLES,
+    ))
+
+
+_operator("add", "+", "The sum.", "total", lambda x, y: x + y)
+_operator("subtract", "-", "The difference.", "difference", lambda x, y: x - y)
+_operator("multiply", "*", "The product, element by element.", "scaled", lambda x, y: x * y)
+_operator("divide", "/", "The quotient; nothing guards a division by zero.", "ratio", lambda x, y: x / y)
+_extreme("maximum", "The larger of two values, element by element; NaN if either is.", "upper",
+         lambda x, y: x.maximum(y))
+_extreme("minimum", "The smaller of two values, element by element; NaN if either is.", "lower",
+         lambda x, y: x.minimum(y))
+define(Op(
+    name="negate", meaning="The negative.", noun="negative", usage="-x", infer=unchanged,
+    spelling=lambda texts, attrs: f"-({texts[0]})", evaluate=lambda scope, x: -x, samples=UNARY_SAMPLES,
+))
+_function("abs", "The magnitude.", lambda x: x.abs())
+_function("exp", "e to the power of x.", lambda x: x.exp())
+_function("log", "The natural logarithm: NaN below zero, minus infinity at zero.", lambda x: x.log())
+_function("sqrt", "The square root: NaN below zero.", lambda x: x.sqrt())
+_function("relu", "x where it is positive, else 0.", lambda x: x.relu())
+_function("sigmoid", "1 / (1 + exp(-x)).", lambda x: x.sigmoid())
+_function("silu", "x / (1 + exp(-x)).", lambda x: x * x.sigmoid())

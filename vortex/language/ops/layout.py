@@ -1,0 +1,115 @@
+"""Static slices, gathers, joins and reshapes of the two inner axes."""
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vortex.errors import BadArgument, ShapeMismatch
+from vortex.ir import Geometry, Lead, Type
+from vortex.language.ops.record import REQUIRED, Op, Sample, Word, define
+from vortex.language.ops.shapes import inner_axis, joint_lead, shown, sized, whole, with_axis
+
+if TYPE_CHECKING:
+    import torch
+
+    from vortex.language.ops.record import Scope
+
+MOST_INDICES = 4096
+
+
+def _at_axis(text: str, dim: int, index: str) -> str:
+    return f"({text})[..., {index}]" if dim == 2 else f"({text})[:, {index}]"
+
+
+def _slice_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    axis, start, stop = inner_axis(attrs), attrs.get("start"), attrs.get("stop")
+    size = types[0].shape[axis]
+    if not (whole(start) and whole(stop) and 0 <= start < stop <= size):  # type: ignore[operator]  # whole() says so
+        raise BadArgument(f"the slice {shown(start)}:{shown(stop)} does not lie within axis {axis + 1}, which has {size}",
+                          hint=f"Write a:b with 0 <= a < b <= {size}.")
+    return with_axis(types[0], axis, int(stop or 0) - int(start or 0))
+
+
+define(Op(
+    name="slice", meaning="The indices start .. stop of axis 1 (x[:, a:b]) or 2 (x[..., a:b]).", noun="part",
+    usage="x[..., a:b]", infer=_slice_type,
+    spelling=lambda texts, attrs: _at_axis(texts[0], attrs["dim"], f"{attrs['start']}:{attrs['stop']}"),
+    evaluate=lambda scope, x, *, dim, start, stop: x.narrow(dim - 3, start, stop - start),
+    operations=lambda types, out: 0,
+    samples=(
+        Sample(args=(Type(Lead.BLOCK, 4, 6),), attrs={"dim": 1, "start": 1, "stop": 3}),
+        Sample(args=(Type(Lead.ROW, 4, 6),), attrs={"dim": 2, "start": 0, "stop": 5}),
+    ),
+))
+
+
+def _gather_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    axis, indices = inner_axis(attrs), attrs.get("indices")
+    size = types[0].shape[axis]
+    if not isinstance(indices, tuple) or not 1 <= len(indices) <= MOST_INDICES:
+        raise BadArgument(f"a gather takes a list of 1 to {MOST_INDICES} indices")
+    bad = next((i for i in indices if not whole(i) or not 0 <= i < size), None)
+    if bad is not None:
+        raise BadArgument(f"index {shown(bad)} does not lie within axis {axis + 1}, which has {size}")
+    return with_axis(types[0], axis, len(indices))
+
+
+def _gather(scope: "Scope", x: "torch.Tensor", *, dim: int, indices: tuple[int, ...]) -> "torch.Tensor":
+    return x[..., list(indices)] if dim == 2 else x[..., list(indices), :]
+
+
+define(Op(
+    name="gather", meaning="The listed indices of axis 1 (x[:, [i, j]]) or 2 (x[..., [i, j]]).", noun="picked",
+    usage="x[..., [3, 5]]", infer=_gather_type, evaluate=_gather,
+    spelling=lambda texts, attrs: _at_axis(texts[0], attrs["dim"], str(list(attrs["indices"]))),
+    samples=(
+        Sample(args=(Type(Lead.BLOCK, 4, 6),), attrs={"dim": 1, "indices": (3, 0, 0)}),
+        Sample(args=(Type(Lead.ROW, 4, 6),), attrs={"dim": 2, "indices": (5, 1)}),
+    ),
+))
+
+
+def _cat_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    axis = inner_axis(attrs)
+    sizes = {t.shape[1 - axis] for t in types}
+    if len(sizes) > 1:
+        raise ShapeMismatch(f"the sizes {' and '.join(map(str, sorted(sizes)))} of axis {2 - axis} differ",
+                            hint=f"Values joined along axis {axis + 1} agree in the other axis.")
+    joined, other = sum(t.shape[axis] for t in types), sizes.pop()
+    return sized(joint_lead(types), *((joined, other) if axis == 0 else (other, joined)))
+
+
+def _cat(scope: "Scope", *parts: "torch.Tensor", dim: int) -> "torch.Tensor":
+    import torch  # the language loads without it
+
+    lead = torch.broadcast_shapes(*(p.shape[:-2] for p in parts))
+    return torch.cat([p.expand(*lead, *p.shape[-2:]) for p in parts], dim - 3)
+
+
+_cat_word = Word(name="cat", tensors=("x", "y"), many=True, params=(("dim", REQUIRED),))
+define(Op(
+    name="cat", meaning="Values joined along axis 1 or 2.", noun="joined", usage=_cat_word.usage,
+    spelling=_cat_word.spell, word=_cat_word, infer=_cat_type, evaluate=_cat, operations=lambda types, out: 0,
+    samples=(
+        Sample(args=(Type(Lead.BLOCK, 2, 3), Type(Lead.BLOCK, 4, 3)), attrs={"dim": 1}),
+        Sample(args=(Type(Lead.ROW, 2, 3), Type(Lead.BLOCK, 2, 1), Type(Lead.ROW, 2, 2)), attrs={"dim": 2}),
+    ),
+))
+
+
+def _reshape_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    rows, cols, x = attrs.get("rows"), attrs.get("cols"), types[0]
+    if not whole(rows) or not whole(cols) or rows < 1 or cols < 1:  # type: ignore[operator]  # whole() says so
+        raise BadArgument(f"reshape({shown(rows)}, {shown(cols)}) does not name two sizes",
+                          hint="Write x.reshape(rows, cols); the lead is never reshaped.")
+    if rows * cols != x.rows * x.cols:  # type: ignore[operator]
+        raise ShapeMismatch(f"{x.rows} x {x.cols} numbers do not fill {rows} x {cols}")
+    return Type(x.lead, int(rows or 0), int(cols or 0))
+
+
+_reshape_word = Word(name="reshape", method=True, params=(("rows", REQUIRED), ("cols", REQUIRED)))
+define(Op(
+    name="reshape", meaning="The same numbers, row by row, as rows x cols.", noun="reshaped", usage=_reshape_word.usage,
+    spelling=lambda texts, attrs: f"({texts[0]}).reshape({attrs['rows']}, {attrs['cols']})",
+    word=_reshape_word, infer=_reshape_type, operations=lambda types, out: 0,
+    evaluate=lambda scope, x, *, rows, cols: x.reshape(*x.shape[:-2], rows, cols),
+    samples=(Sample(args=(Type(Lead.BLOCK, 4, 6),), attrs={"rows": 3, "cols": 8}),),
+))

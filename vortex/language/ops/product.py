@@ -1,0 +1,104 @@
+"""Products of whole values: the matrix product, the transpose that costs nothing before it, the Kronecker product."""
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vortex.errors import BadArgument, ShapeMismatch
+from vortex.ir import Geometry, Lead, Type
+from vortex.language.ops.elementwise import infix
+from vortex.language.ops.record import REQUIRED, Op, Sample, Word, define
+from vortex.language.ops.shapes import broadcast, joint_lead, shown, sized
+
+if TYPE_CHECKING:
+    import torch
+
+    from vortex.language.ops.record import Scope
+
+
+def _matmul_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    x, y = types
+    if x.cols != y.rows:
+        least, most = sorted((x.cols, y.rows))
+        raise ShapeMismatch(f"the inner sizes {x.cols} and {y.rows} differ", hint=_matmul_hint(x, y, least, most))
+    return sized(joint_lead(types), x.rows, y.cols)
+
+
+def _matmul_hint(x: Type, y: Type, least: int, most: int) -> str:
+    if x.cols == y.cols:
+        return "Transpose the second: x @ y.T."
+    return f"x @ y needs [., a, K] @ [., K, b]. Slice the wider side ([..., :{least}]), or keep all {most} in the other."
+
+
+def _matmul(scope: "Scope", x: "torch.Tensor", y: "torch.Tensor") -> "torch.Tensor":
+    """Folds the block axis into rows or columns, so that a row is one product and not one a block."""
+    if x.shape[-3] == 1 and y.shape[-3] > 1:
+        blocks, cols = y.shape[-3], y.shape[-1]
+        stacked = y.transpose(-1, -2).flatten(-3, -2)                       # [..., N*b, K]: a view of a transposed field
+        out = x.squeeze(-3) @ stacked.transpose(-1, -2)                     # [..., a, N*b]
+        return out.unflatten(-1, (blocks, cols)).transpose(-3, -2)
+    if y.shape[-3] == 1 and x.shape[-3] > 1:
+        blocks, rows = x.shape[-3], x.shape[-2]
+        return (x.flatten(-3, -2) @ y.squeeze(-3)).unflatten(-2, (blocks, rows))
+    return x @ y
+
+
+define(Op(
+    name="matmul", meaning="The matrix product of the last two axes: [., a, K] @ [., K, b] is [., a, b].",
+    noun="product", usage="x @ y", spelling=infix("@"), infer=_matmul_type, evaluate=_matmul,
+    operations=lambda types, out: 2 * out.rows * out.cols * types[0].cols,
+    samples=(
+        Sample(args=(Type(Lead.ROW, 4, 8), Type(Lead.BLOCK, 8, 3)), attrs={}),
+        Sample(args=(Type(Lead.BLOCK, 2, 8), Type(Lead.ROW, 8, 3)), attrs={}),
+        Sample(args=(Type(Lead.BLOCK, 2, 8), Type(Lead.BLOCK, 8, 1)), attrs={}),
+        Sample(args=(Type(Lead.ROW, 4, 4), Type(Lead.ROW, 4, 2)), attrs={}),
+    ),
+))
+define(Op(
+    name="transpose", meaning="Axes 1 and 2 swapped; also written x.transpose().", noun="flipped", usage="x.T",
+    spelling=lambda texts, attrs: f"({texts[0]}).T", evaluate=lambda scope, x: x.transpose(-1, -2),
+    infer=lambda types, attrs, geometry: Type(types[0].lead, types[0].cols, types[0].rows),
+    operations=lambda types, out: 0,
+    samples=(Sample(args=(Type(Lead.BLOCK, 3, 5),), attrs={}), Sample(args=(Type(Lead.ROW, 1, 5),), attrs={})),
+))
+
+
+def _kron_axes(attrs: Mapping[str, Any]) -> tuple[int, ...]:
+    """The axes to be multiplied out, ascending. Raises BadArgument."""
+    dim = attrs.get("dim")
+    axes = dim if isinstance(dim, tuple) else (dim,)
+    if axes not in ((1,), (2,), (1, 2)) or dim in ((1,), (2,)):
+        raise BadArgument(f"dim={shown(dim)} does not name inner axes", hint="dim is 1, 2 or (1, 2).")
+    return axes
+
+
+def _kron_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    axes, (x, y) = _kron_axes(attrs), types
+    kept = [Type(t.lead, 1 if 1 in axes else t.rows, 1 if 2 in axes else t.cols) for t in types]
+    other = broadcast(kept, {}, geometry)
+    return sized(joint_lead(types), x.rows * y.rows if 1 in axes else other.rows,
+                 x.cols * y.cols if 2 in axes else other.cols)
+
+
+def _kron(scope: "Scope", x: "torch.Tensor", y: "torch.Tensor", *, dim: int | tuple[int, ...]) -> "torch.Tensor":
+    axes = _kron_axes({"dim": dim})
+    if 2 in axes:
+        x, y = x.unsqueeze(-1), y.unsqueeze(-2)
+    if 1 in axes:
+        at = -3 if 2 in axes else -2
+        x, y = x.unsqueeze(at), y.unsqueeze(at - 1)
+    out = x * y
+    if 2 in axes:
+        out = out.flatten(-2)
+    return out.flatten(-3, -2) if 1 in axes else out
+
+
+_kron_word = Word(name="kron", tensors=("x", "y"), params=(("dim", REQUIRED),))
+define(Op(
+    name="kron", meaning="The product of every index of x with every index of y along dim, x-major; "
+                         "other axes broadcast.",
+    noun="pairs", usage=_kron_word.usage, spelling=_kron_word.spell, word=_kron_word, infer=_kron_type, evaluate=_kron,
+    samples=(
+        Sample(args=(Type(Lead.ROW, 4, 8), Type(Lead.BLOCK, 2, 8)), attrs={"dim": 1}),
+        Sample(args=(Type(Lead.BLOCK, 3, 2), Type(Lead.BLOCK, 1, 4)), attrs={"dim": 2}),
+        Sample(args=(Type(Lead.BLOCK, 3, 2), Type(Lead.ROW, 2, 4)), attrs={"dim": (1, 2)}),
+    ),
+))

@@ -1,0 +1,325 @@
+"""What a flow computes with while it is traced: Values that stand for tensors, and the Tape their ops are written on."""
+import ast
+import difflib
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from vortex.errors import BadArgument, FlowContractError, FlowError, ShapeMismatch, UnknownOp, WrongSide
+from vortex.ir import Attr, Geometry, Node, Type
+from vortex.language.ops.record import OPS, REQUIRED, Op, Side, Word
+from vortex.language.ops.shapes import shown
+
+MOST_NODES = 10_000
+MOST_NUMBERS = 10_000
+TAPE: ContextVar["Tape"] = ContextVar("tape")
+
+
+class Lead:
+    """Stands where a shape has its lead, and is not a number."""
+
+    def __repr__(self) -> str:
+        return "lead"
+
+
+LEAD = Lead()
+
+
+class Tape:
+    """One side of a flow being written down. `filename` tells the flow's own stack frames."""
+
+    def __init__(self, side: Side, geometry: Geometry, filename: str) -> None:
+        self.side = side
+        self.geometry = geometry
+        self.filename = filename
+        self.nodes: list[Node] = []
+        self.leaves: dict[tuple[str, tuple[tuple[str, Attr], ...]], Value] = {}
+        self.explain: Callable[[Sequence[int]], str] = lambda args: ""
+
+    def line(self) -> int:
+        """The line of the flow that is being run."""
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename != self.filename:
+            frame = frame.f_back  # type: ignore[assignment]  # None ends the stack
+        return frame.f_lineno if frame is not None else 0
+
+    def leaf(self, op: str, type_: Type, **attrs: Attr) -> "Value":
+        """A node without operands; the same one for the same attributes."""
+        key = (op, tuple(sorted(attrs.items())))
+        if key not in self.leaves:
+            self.leaves[key] = self.write(Node(op, (), key[1], type_, self.line()))
+        return self.leaves[key]
+
+    def write(self, node: Node) -> "Value":
+        if len(self.nodes) >= MOST_NODES:
+            raise FlowContractError(f"the flow is longer than {MOST_NODES:,} operations")
+        self.nodes.append(node)
+        return Value(self, len(self.nodes) - 1)
+
+    def operand(self, op: Op, value: object) -> "Value":
+        """A Value of this tape, or a number where the op takes one."""
+        if isinstance(value, Value):
+            if value._tape is not self:
+                raise FlowContractError("a value of forward_cache is used in forward_indexer",
+                                        hint='Keep it in a field: cache["name"] = x.')
+            return value
+        if op.numbers and isinstance(value, int | float):
+            return self.leaf("const", OPS["const"].infer((), {"value": number(value)}, self.geometry),
+                             value=number(value))
+        raise BadArgument(f"{op.usage} takes tensors, not {shown(value)}")
+
+    def apply(self, op: Op, operands: Sequence[object], attrs: Mapping[str, Attr]) -> "Value":
+        """Writes one op down. Raises FlowError."""
+        if self.side not in op.sides:
+            raise WrongSide(f"{op.usage} is not used in {self.side}",
+                            hint=f"It lives in {' and '.join(sorted(op.sides))}.")
+        values = [self.operand(op, operand) for operand in operands]
+        if values and all(v._node.op == "const" for v in values):
+            raise BadArgument(f"{op.usage} of numbers alone", hint="Compute it with plain numbers.")
+        types = [v._node.type for v in values]
+        try:
+            type_ = op.infer(types, attrs, self.geometry)
+        except ShapeMismatch as error:
+            raise self._explained(error, op, values, attrs) from None
+        args = tuple(v._index for v in values)
+        return self.write(Node(op.name, args, tuple(sorted(attrs.items())), type_, self.line()))
+
+    def _explained(self, error: ShapeMismatch, op: Op, values: Sequence["Value"],
+                   attrs: Mapping[str, Attr]) -> ShapeMismatch:
+        texts = [str(v._node.type) for v in values]
+        written = plain(op.spelling(texts, attrs))
+        told = self.explain([v._index for v in values])
+        hint = "\n".join(part for part in (told, error.hint) if part)
+        return ShapeMismatch(f"{written}     {error.message}", hint=hint)
+
+
+def plain(text: str) -> str:
+    """An expression without the parentheses that it does not need."""
+    return ast.unparse(ast.parse(text, mode="eval")).replace("'", '"')
+
+
+def number(value: float) -> float:
+    """A float; too large a whole number becomes infinite, which no op takes."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def tape() -> Tape:
+    """The tape of the flow that is being traced. Raises FlowContractError outside of one."""
+    found = TAPE.get(None)
+    if found is None:
+        raise FlowContractError("an op is called outside of forward_cache and forward_indexer")
+    return found
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """A hint with the most similar of `names`."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(names))}."
+
+
+def words(*, method: bool) -> dict[str, list[Op]]:
+    """Ops by the name under which flows call them."""
+    found: dict[str, list[Op]] = {}
+    for op in OPS.values():
+        if op.word is not None and op.word.method == method:
+            found.setdefault(op.word.name, []).append(op)
+    return found
+
+
+def attribute(value: object, room: list[int], depth: int = 3) -> Attr:
+    """Lists and ranges as tuples, at most three deep and `room[0]` numbers in all. Raises BadArgument."""
+    if isinstance(value, list | tuple | range):
+        room[0] -= len(value)
+        if depth == 0 or room[0] < 0:
+            raise BadArgument(f"an argument is nested too deeply or longer than {MOST_NUMBERS:,}")
+        return tuple(attribute(item, room, depth - 1) for item in value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise BadArgument(f"an argument must be numbers, not {shown(value)}")
+
+
+def floated(value: Attr) -> Attr:
+    if isinstance(value, tuple):
+        return tuple(floated(item) for item in value)
+    return number(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def bind(word: Word, args: Sequence[object], named: Mapping[str, object]) -> tuple[list[object], dict[str, Attr]]:
+    """Operands and attributes of a call. Raises BadArgument."""
+    rest = dict(named)
+    if "dim" in dict(word.params) and rest.pop("keepdim", True) is not True:
+        raise BadArgument("an axis that is reduced is kept", hint="Leave keepdim out.")
+    order = [*word.tensors, *(name for name, _ in word.params)] if not word.many else \
+        ["parts", *(name for name, _ in word.params)]
+    if len(args) > len(order):
+        raise BadArgument(f"{word.usage} is given {len(args)} arguments")
+    given = dict(zip(order, args, strict=False))
+    twice = next((name for name in rest if name in given), None)
+    unknown = next((name for name in rest if name not in order), None)
+    if twice or unknown:
+        raise BadArgument(f"{word.usage} does not take {twice or unknown}=" if unknown else f"{twice} is given twice")
+    values = {**dict(word.params), **given, **rest}
+    missing = next((name for name in order if values.get(name, REQUIRED) is REQUIRED), None)
+    if missing:
+        raise BadArgument(f"{missing} is missing", hint=f"Write {word.usage}.")
+    return _operands(word, values), _attrs(word, values)
+
+
+def _operands(word: Word, values: Mapping[str, object]) -> list[object]:
+    if not word.many:
+        return [values[name] for name in word.tensors]
+    parts = values["parts"]
+    if not isinstance(parts, list | tuple) or not parts:
+        raise BadArgument(f"{word.usage} takes a list of tensors")
+    if len(parts) > MOST_NUMBERS:
+        raise BadArgument(f"more than {MOST_NUMBERS:,} tensors at once")
+    return list(parts)
+
+
+def _attrs(word: Word, values: Mapping[str, object]) -> dict[str, Attr]:
+    attrs = {name: attribute(values[name], [MOST_NUMBERS]) for name, _ in word.params}
+    return {name: floated(value) if name in word.floats else value
+            for name, value in attrs.items() if value is not None and name not in dict(word.given)}
+
+
+def call(ops: Sequence[Op], args: Sequence[object], named: Mapping[str, object]) -> "Value":
+    """Calls the one of `ops`, which share a name, that the arguments ask for."""
+    op = max((op for op in ops if _asked(op, args, named)), key=lambda op: len(_word(op).given))
+    operands, attrs = bind(_word(op), args, named)
+    return tape().apply(op, operands, attrs)
+
+
+def _word(op: Op) -> Word:
+    assert op.word is not None
+    return op.word
+
+
+def _asked(op: Op, args: Sequence[object], named: Mapping[str, object]) -> bool:
+    """Are the attributes given that tell this op from those that share its name?"""
+    word = _word(op)
+    said = {**dict(zip([*word.tensors, *(name for name, _ in word.params)], args, strict=False)), **named}
+    return all(type(said.get(name)) is type(value) and bool(said[name] == value) for name, value in word.given)
+
+
+class Value:
+    """A tensor of a flow: its shape is known, its numbers are not. Its methods are the ops that are called as methods."""
+
+    __slots__ = ("_index", "_tape")
+
+    def __init__(self, tape: Tape, index: int) -> None:
+        self._tape = tape
+        self._index = index
+
+    @property
+    def _node(self) -> Node:
+        return self._tape.nodes[self._index]
+
+    @property
+    def shape(self) -> tuple[Lead, int, int]:
+        """(lead, rows, cols); the lead is not a number and is never used."""
+        return LEAD, *self._node.type.shape
+
+    @property
+    def T(self) -> "Value":  # noqa: N802  # torch's name
+        return self._tape.apply(OPS["transpose"], [self], {})
+
+    def transpose(self) -> "Value":
+        return self.T
+
+    def __repr__(self) -> str:
+        return str(self._node.type)
+
+    def __getattr__(self, name: str) -> Callable[..., "Value"]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        methods = words(method=True)
+        if name not in methods:
+            raise UnknownOp(f"a tensor has no .{name}", hint=nearest(name, [*methods, "T", "shape"]))
+        return lambda *args, **named: call(methods[name], (self, *args), named)
+
+    def __bool__(self) -> bool:
+        raise FlowError("the value of a tensor is not known while a flow is read: nothing may branch on it",
+                        hint="Choose by number instead: ops.where(x > y, a, b).")
+
+    def __iter__(self) -> Any:
+        raise FlowError("a tensor cannot be looped over", hint="Loop over range(n) and slice: x[..., i:i + 1].")
+
+    def __getitem__(self, index: object) -> "Value":
+        return _indexed(self, index)
+
+    def __setitem__(self, index: object, value: object) -> None:
+        raise FlowError("a tensor cannot be changed in place", hint="Make a new one: ops.cat, ops.where.")
+
+    def __neg__(self) -> "Value":
+        return self._tape.apply(OPS["negate"], [self], {})
+
+    def __pos__(self) -> "Value":
+        return self
+
+    def __pow__(self, other: object) -> "Value":
+        raise UnknownOp("there is no ** of tensors", hint="Write x * x, x.sqrt() or (x.log() * p).exp().")
+
+    __hash__ = None  # type: ignore[assignment]  # == makes a tensor
+
+
+def _infix(name: str, *, reflected: bool = False) -> Callable[[Value, object], Value]:
+    def method(self: Value, other: object) -> Value:
+        operands = [other, self] if reflected else [self, other]
+        return self._tape.apply(OPS[name], operands, {})
+    return method
+
+
+for _symbol, _name in (("add", "add"), ("sub", "subtract"), ("mul", "multiply"), ("truediv", "divide"),
+                       ("matmul", "matmul")):
+    setattr(Value, f"__{_symbol}__", _infix(_name))
+    setattr(Value, f"__r{_symbol}__", _infix(_name, reflected=True))
+for _symbol, _name in (("gt", "greater"), ("ge", "greater_equal"), ("lt", "less"), ("le", "less_equal"),
+                       ("eq", "equal"), ("ne", "not_equal")):
+    setattr(Value, f"__{_symbol}__", _infix(_name))
+
+
+def _indexed(value: Value, index: object) -> Value:
+    """Slices and gathers of axes 1 and 2. Raises BadArgument."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    inner = parts[1:]
+    if parts[0] is Ellipsis and len(inner) == 1:
+        inner = [slice(None), *inner]
+    elif parts[0] is not Ellipsis and parts[0] != slice(None):
+        raise BadArgument("the lead of a tensor is never indexed", hint="Write x[..., a:b] or x[:, a:b].")
+    if len(inner) > 2 or any(part is Ellipsis for part in inner):
+        raise BadArgument("too many indices", hint="Write x[..., a:b], x[:, a:b] or x[:, a:b, c:d].")
+    for dim, part in enumerate(inner, 1):
+        value = _along(value, dim, part)
+    return value
+
+
+def _along(value: Value, dim: int, part: object) -> Value:
+    size = value._node.type.shape[dim - 1]
+    if isinstance(part, slice):
+        return _sliced(value, dim, part, size)
+    if isinstance(part, list | tuple | range):
+        indices = attribute(part, [MOST_NUMBERS], depth=1)
+        assert isinstance(indices, tuple)
+        wrapped = tuple(i + size if isinstance(i, int) and i < 0 else i for i in indices)
+        return value._tape.apply(OPS["gather"], [value], {"dim": dim, "indices": wrapped})
+    if isinstance(part, int):
+        raise BadArgument("an index would drop an axis", hint=f"Keep it: {part}:{part + 1}, or [{part}].")
+    raise BadArgument(f"cannot index with {shown(part)}")
+
+
+def _sliced(value: Value, dim: int, part: slice, size: int) -> Value:
+    ends = [part.start, part.stop, part.step]
+    if any(end is not None and (isinstance(end, bool) or not isinstance(end, int)) for end in ends):
+        raise BadArgument("the ends of a slice are whole numbers")
+    if part.step not in (None, 1):
+        raise BadArgument("a slice has no step", hint=f"List the indices: x[..., list(range(0, {size}, {part.step}))].")
+    start, stop = part.start or 0, size if part.stop is None else part.stop
+    start, stop = start + size if start < 0 else start, stop + size if stop < 0 else stop
+    if (start, stop) == (0, size):
+        return value
+    return value._tape.apply(OPS["slice"], [value], {"dim": dim, "start": start, "stop": stop})
