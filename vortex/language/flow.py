@@ -18,6 +18,7 @@ class vFlow:
     flow_name: ClassVar[str] = ""
     flow_aliases: ClassVar[tuple[str, ...]] = ()
     flow_text: ClassVar[str] = ""
+    flow_guard: ClassVar[Any] = None     # bounds the Python of a flow that was loaded from untrusted text
 
     def __init__(self, geometry: Geometry) -> None:
         self.block_size = geometry.block_size

@@ -180,6 +180,8 @@ class Tracer:
     """The tracing of one flow at one geometry."""
 
     def __init__(self, flow: type[vFlow], geometry: Geometry) -> None:
+        if flow.flow_guard is not None:
+            flow.flow_guard.steps = 0
         self.flow = flow(geometry)
         self.geometry = geometry
         self.source = source_of(flow)

@@ -1,0 +1,87 @@
+"""Untrusted source text to a flow class: an allow-list over the syntax tree, then one execution without builtins."""
+import ast
+import inspect
+from types import CodeType
+from typing import Any
+
+from vortex.errors import FlowContractError, FlowSyntaxError, ForbiddenSyntax, Where
+from vortex.language import ops
+from vortex.language.allowed import check_syntax, instrument
+from vortex.language.flow import register, vFlow
+from vortex.language.guard import Guard
+from vortex.language.trace import Source, run
+
+MOST_TEXT = 65_536
+SIGNATURES = {"forward_cache": ["self", "cache"], "forward_indexer": ["self", "q", "cache"],
+              "create_cache": ["self", "block_size", "head_dim"]}
+EXPORTS: dict[str, Any] = {"ops": ops, "register": register, "vFlow": vFlow}
+
+
+def load_flow(text: str, path: str = "<flow>") -> type[vFlow]:
+    """The flow that `text` registers; the last one where there are several.
+
+    Only an allow-listed part of Python passes (classes, methods, assignments, arithmetic, `for`, `if` on numbers), the
+    imports of `ops`, `register` and `vFlow` from vortex are resolved here, and nothing else is executed.
+    Raises FlowSyntaxError, ForbiddenSyntax, UnknownOp, FlowContractError, placed in `path`.
+    """
+    source = Source(path, text)
+    tree = _parsed(source)
+    check_syntax(tree, source)
+    guard = Guard()
+    builtins = {**guard.builtins(), "__build_class__": __build_class__}
+    namespace = {"__builtins__": builtins, "__name__": "flow", "_guard": guard, **_imported(tree)}
+    run(source, _execute, _compiled(tree, source), namespace)
+    flows = [value for value in namespace.values() if _registered(value)]
+    if not flows:
+        raise FlowContractError("no flow is registered", where=Where(path),
+                                hint='Put @register("name") over a class that derives from vFlow.')
+    flow: type[vFlow] = flows[-1]
+    _check_contract(flow, source)
+    flow.flow_text = text
+    flow.flow_guard = guard
+    return flow
+
+
+def _parsed(source: Source) -> ast.Module:
+    if len(source.text) > MOST_TEXT:
+        raise ForbiddenSyntax(f"the text is longer than {MOST_TEXT:,} characters", where=Where(source.path))
+    try:
+        return ast.parse(source.text, source.path)
+    except SyntaxError as error:
+        raise FlowSyntaxError(str(error.msg), where=source.where(error.lineno or 0)) from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise FlowSyntaxError("the text is not Python", where=Where(source.path)) from error
+
+
+def _imported(tree: ast.Module) -> dict[str, Any]:
+    """The names that the (already checked) imports bind."""
+    return {alias.asname or alias.name: EXPORTS[alias.name]
+            for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+def _compiled(tree: ast.Module, source: Source) -> CodeType:
+    try:
+        return compile(instrument(tree), source.path, "exec", dont_inherit=True)
+    except (ValueError, RecursionError, MemoryError, SyntaxError) as error:
+        raise FlowSyntaxError(f"the text cannot be compiled: {str(error)[:200]}", where=Where(source.path)) from error
+
+
+def _execute(code: CodeType, namespace: dict[str, Any]) -> None:
+    exec(code, namespace)
+
+
+def _registered(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, vFlow) and bool(value.__dict__.get("flow_name"))
+
+
+def _check_contract(flow: type[vFlow], source: Source) -> None:
+    """forward_indexer is there, and every method of the contract has its signature."""
+    if flow.forward_indexer is vFlow.forward_indexer:
+        raise FlowContractError(f"{flow.__name__} has no forward_indexer(self, q, cache)",
+                                where=Where(source.path), hint="It scores the blocks and returns ops.topk(score).")
+    for name, wanted in SIGNATURES.items():
+        method = getattr(flow, name)
+        if inspect.isfunction(method) and list(inspect.signature(method).parameters) != wanted:
+            raise FlowContractError(f"{name} does not take ({', '.join(wanted)})",
+                                    where=source.where(method.__code__.co_firstlineno),
+                                    hint=f"Write: def {name}({', '.join(wanted)}):")
