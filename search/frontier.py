@@ -1,0 +1,153 @@
+"""Which candidates no other beats, over accuracy and decode speed, and how sure that is: a pure function of entries."""
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import moocore
+
+from evaluator import statistics
+from evaluator.report import Estimate, Row, Status
+from evaluator.tasks.registry import PRESETS
+from search.candidate import Candidate, Entry
+
+CERTAIN = 0.95                        # a candidate is beaten when another dominates it with this probability
+REFERENCE = (0.0, 1.0)                # accuracy and speed that the hypervolume is measured from
+
+
+class Place(StrEnum):
+    """`best`: nothing has better means. `near`: something has, but it may be noise. `beaten`: it is not noise."""
+
+    BEST = "best"
+    NEAR = "near"
+    BEATEN = "beaten"
+    CONTROL = "control"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A measured candidate and its place.
+
+    `share` is the point's share of blocks, `bytes_per_step` what a decode step of the timed batch reads. `rival` is the
+    id of the one most likely to dominate it, `doubt` the probability that it does.
+    """
+
+    candidate: Candidate
+    accuracy: Estimate
+    speed: Estimate
+    share: float
+    bytes_per_step: float | None
+    place: Place = Place.NEAR
+    rival: int | None = None
+    doubt: float = 0.0
+    rows: statistics.RowsByStage = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontier:
+    """`standings` run from the slowest to the fastest, controls among them; lengths are in tokens, ascending."""
+
+    standings: tuple[Standing, ...]
+    hypervolume: float
+    accuracy_lengths: tuple[int, ...]
+    speed_lengths: tuple[int, ...]
+
+    def at(self, *places: Place) -> tuple[Standing, ...]:
+        return tuple(one for one in self.standings if one.place in places)
+
+    @property
+    def dense(self) -> Standing | None:
+        return next((one for one in self.standings if one.candidate.is_dense), None)
+
+    def find(self, id: int) -> Standing | None:
+        return next((one for one in self.standings if one.candidate.id == id), None)
+
+
+def frontier(entries: Iterable[Entry]) -> Frontier:
+    """Places every entry that ended ok with accuracy and speed; the order of entries does not matter.
+
+    Controls are reference points. Only dense competes: what dense beats is not on the frontier.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.candidate.id)
+    measured = [one for entry in ordered if (one := _measured(entry)) is not None]
+    rivals = [one for one in measured if one.candidate.tier != "control" or one.candidate.is_dense]
+    placed = [_placed(one, rivals) for one in measured]
+    best = _best([one for one in placed if one.candidate.is_dense or one.place is Place.NEAR])
+    placed = [replace(one, place=Place.BEST) if one.place is Place.NEAR and one.candidate.id in best else one
+              for one in placed]
+    contexts = {int(c) for entry in ordered for c in _facts(entry).get("context", ())}
+    return Frontier(standings=tuple(sorted(placed, key=lambda one: (one.speed.value, one.candidate.id))),
+                    hypervolume=hypervolume([_means(one) for one in rivals if not one.candidate.is_dense]),
+                    accuracy_lengths=_accuracy_lengths(measured), speed_lengths=tuple(sorted(contexts)))
+
+
+def hypervolume(points: Sequence[tuple[float, float]]) -> float:
+    """The area that (accuracy, speed) points dominate, counted from accuracy 0 and speed 1."""
+    return float(moocore.hypervolume(points, ref=REFERENCE, maximise=True)) if points else 0.0
+
+
+def ranks(points: Sequence[tuple[float, float]]) -> list[int]:
+    """For each (accuracy, speed): 0 when no other dominates it, 1 when only those of rank 0 do, and so on."""
+    return [int(rank) for rank in moocore.pareto_rank(points, maximise=True)] if points else []
+
+
+def probability_dominates(one: Standing, other: Standing) -> float:
+    """The probability that `one` is at least as accurate and as fast as `other`, over the problems both answered."""
+    return statistics.probability_dominates(one.rows, other.rows)
+
+
+def _measured(entry: Entry) -> Standing | None:
+    """The entry's figures; None where it did not end ok, or lacks accuracy or speed."""
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(entry.rows, key=lambda row: (row.stage, row.problem, row.repeat)):
+        rows[row.stage].append(row)
+    accurate = any(stage in rows for stage in statistics.ACCURACY_STAGES)
+    if entry.candidate.status is not Status.OK or not accurate or len(rows[statistics.SPEED_STAGE]) < 2:
+        return None
+    candidate, figures = entry.candidate, dict(rows)
+    return Standing(candidate=candidate, accuracy=statistics.accuracy(figures), speed=statistics.speed(figures),
+                    share=candidate.point.topk_ratio, bytes_per_step=_facts(entry).get("bytes_per_step"), rows=figures,
+                    place=Place.CONTROL if candidate.tier == "control" else Place.NEAR)
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    result = entry.report.result(statistics.SPEED_STAGE)
+    return dict(result.facts) if result else {}
+
+
+def _means(one: Standing) -> tuple[float, float]:
+    return one.accuracy.value, one.speed.value
+
+
+def _placed(one: Standing, rivals: Sequence[Standing]) -> Standing:
+    """Its rival and whether that one surely beats it. Only those with means as good are asked, the furthest first."""
+    ahead = [other for other in rivals if other.candidate.id != one.candidate.id and _lead(other, one) is not None]
+    ahead.sort(key=lambda other: (-(_lead(other, one) or 0.0), other.candidate.id))
+    for other in ahead:
+        doubt = probability_dominates(other, one)
+        if one.rival is None or doubt > one.doubt:
+            one = replace(one, rival=other.candidate.id, doubt=doubt)
+        if doubt >= CERTAIN:
+            return replace(one, place=Place.BEATEN if one.place is Place.NEAR else one.place)
+    return one
+
+
+def _lead(other: Standing, one: Standing) -> float | None:
+    """How far the means of `other` are ahead, in accuracy and in log speed together; None where they are not."""
+    accuracy = other.accuracy.value - one.accuracy.value
+    speed = math.log(other.speed.value / one.speed.value)
+    return accuracy + speed if accuracy >= 0 and speed >= 0 and _means(other) != _means(one) else None
+
+
+def _best(standings: Sequence[Standing]) -> set[int]:
+    """Ids of those whose means no other's dominate; equals stand side by side."""
+    rank = ranks([_means(one) for one in standings])
+    return {one.candidate.id for one, level in zip(standings, rank, strict=True) if level == 0}
+
+
+def _accuracy_lengths(standings: Sequence[Standing]) -> tuple[int, ...]:
+    tasks = {row.problem.split("/")[0] for one in standings for stage in statistics.ACCURACY_STAGES
+             for row in one.rows.get(stage, ())}
+    return tuple(sorted({PRESETS[task].settings["length"] for task in tasks if task in PRESETS}))

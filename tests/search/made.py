@@ -1,0 +1,42 @@
+"""Entries made from figures: rows of a candidate that answers with a given accuracy and decodes at a given speed."""
+from random import Random
+
+from evaluator import statistics
+from evaluator.report import Report, Row, StageResult, Status
+from search.candidate import Candidate, Entry, FlowRecord, Tier
+from vortex.config import OperatingPoint
+
+PROBLEMS = 40
+
+
+def rows(accuracy: float, speed: float, seed: int = 0, noise: float = 0.01) -> tuple[Row, ...]:
+    """Problems are solved from the first on, so that two candidates fail on the same hard ones."""
+    rng = Random(seed)
+    solved = round(accuracy * PROBLEMS)
+    answers = [Row(stage="retrieval", problem=f"multikey-1k-full/7/{i}", score=float(i < solved))
+               for i in range(PROBLEMS)]
+    steps = [Row(stage="speed", problem="b8-c8192", repeat=r, score=speed * (1 + noise * rng.uniform(-1, 1)))
+             for r in range(5)]
+    return (*answers, *steps)
+
+
+def entry(id: int, accuracy: float = 0.5, speed: float = 2.0, *, tier: Tier = "provisional", name: str = "",
+          status: Status | None = Status.OK, round: int = 1, share: float = 0.125) -> Entry:
+    """A candidate that ended `status`; rows and figures only where that is ok."""
+    flow = FlowRecord(hash=f"{id:032x}", name=name or f"flow {id}", source="# source", graph_json="{}")
+    candidate = Candidate(id=id, campaign="made", round=round, slot=id, name=name or f"flow {id}", flow=flow, tier=tier,
+                          point=OperatingPoint(topk_ratio=share), author="evolve", status=status)
+    if status is not Status.OK:
+        results = (StageResult(stage="static", status=Status.OK),
+                   StageResult(stage="retrieval", status=status, code="below-gate", message="0.31 of 0.85"))
+        return Entry(candidate=candidate, report=Report(results=results if status else results[:1]))
+    made = rows(accuracy, speed, id)
+    by_stage = {"retrieval": made[:PROBLEMS], "speed": made[PROBLEMS:]}
+    results = (StageResult(stage="retrieval", status=Status.OK, metrics={"retrieval": statistics.accuracy(by_stage)}),
+               StageResult(stage="speed", status=Status.OK, metrics={"speed": statistics.speed(by_stage)},
+                           facts={"context": [8192], "bytes_per_step": 1000 * share, "batch": 8}))
+    return Entry(candidate=candidate, report=Report(results=results), rows=made)
+
+
+def dense(id: int = 1, accuracy: float = 0.95) -> Entry:
+    return entry(id, accuracy, 1.0, tier="control", name="dense", round=0)
