@@ -28,11 +28,10 @@ from vortex.serving import make_engine
 from vortex.serving.engine import Engine, Request
 
 SEED = 77
-FLOWS = {"random": "random", "recent": "recent", "centroid": "centroid", "quest": "quest", "oracle": "oracle",
-         "oracle-peak": str(Path(__file__).parent / "flows" / "oracle_peak.py")}
+SELECTORS = ("random", "recent", "centroid", "quest", "oracle", "oracle-peak")
+TABLE = RESULTS / "selector_table.json"
 PAGES = (2, 4, 8, 16)
-DENSE_PRESETS = tuple(name for name in PRESETS if "4k" not in name)
-TABLE_PRESETS = ("multikey-1k-full", "multiquery-1k", "vt-1k-4hop", "chain-30", "multikey-2k-half", "vt-2k-4hop")
+FIRST = ("multikey-1k-full", "multiquery-1k", "vt-1k-4hop", "chain-30", "multikey-2k-half", "vt-2k-4hop")
 
 
 def published_samples(preset: Preset, count: int) -> list[Sample]:
@@ -52,7 +51,7 @@ def use(engine: Engine, selector: str, pages: int) -> None:
     if selector == "dense":
         engine.use(None, point(pages))
         return
-    _, text, path = flows.read(FLOWS[selector])
+    _, text, path = flows.read(selector)
     engine.use(load(text, path, engine.geometry(point(pages).block_size)), point(pages))
 
 
@@ -88,11 +87,9 @@ def measure(engine: Engine, preset: Preset, samples: Sequence[Sample], label: st
 
 
 def planned(presets: Sequence[str], pages: Sequence[int]) -> Iterator[tuple[str, str, int]]:
-    """(preset, selector, pages) in the order of work; dense decoding stands first."""
-    for name in presets:
-        yield name, "dense", 0
-        if name in TABLE_PRESETS or name not in DENSE_PRESETS:
-            yield from ((name, selector, k) for k in pages for selector in FLOWS)
+    """(preset, selector, pages) in the order of work: all dense cells stand first."""
+    yield from ((name, "dense", 0) for name in presets)
+    yield from ((name, selector, k) for name in presets for k in pages for selector in SELECTORS)
 
 
 def cell_name(selector: str, pages: int) -> str:
@@ -121,10 +118,10 @@ def run(engine: Engine, plan: Iterator[tuple[str, str, int]], counts: Mapping[st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the probe's table of selectors.")
-    parser.add_argument("--presets", default=",".join(dict.fromkeys((*TABLE_PRESETS, *DENSE_PRESETS))))
+    parser.add_argument("--presets", default=",".join(dict.fromkeys((*FIRST, *PRESETS))))
     parser.add_argument("--pages", default=",".join(map(str, PAGES)), help="selected blocks, beside the three kept")
     parser.add_argument("--count", type=int, help="samples a cell (default: as many as were published)")
-    parser.add_argument("--out", type=Path, default=RESULTS / "selector_table.json")
+    parser.add_argument("--out", type=Path, default=TABLE, help="any other file than this leaves docs/probe.md alone")
     args = parser.parse_args()
     names = args.presets.split(",")
     published = json.loads((RESULTS / "probe_published.json").read_text())
@@ -135,7 +132,8 @@ def main() -> None:
         run(engine, planned(names, [int(k) for k in args.pages.split(",")]), counts, args.out)
     finally:
         engine.stop()
-    write_page(args.out)
+    if args.out == TABLE:
+        write_page(TABLE)
 
 
 if __name__ == "__main__":
