@@ -1,0 +1,24 @@
+"""Engines by name; each is imported when it is asked for, so that the light core needs none of their libraries."""
+import importlib
+
+from vortex.errors import EngineError, MissingExtra
+from vortex.serving.engine import Engine
+
+ENGINES = {"embedded": ("vortex.serving.embedded.engine", "EmbeddedEngine", "eval")}
+
+
+def make_engine(name: str) -> Engine:
+    """An engine that is not started yet. Raises EngineError for an unknown name, MissingExtra for a missing library."""
+    if name not in ENGINES:
+        raise EngineError(f"there is no engine {name!r}", hint=f"Engines: {', '.join(ENGINES)}.")
+    module, cls, extra = ENGINES[name]
+    try:
+        found = getattr(importlib.import_module(module), cls)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing == "vortex":
+            raise
+        raise MissingExtra(f"the {name} engine needs {missing}, which is not installed",
+                           hint=f'pip install "vortex-platform[{extra}]"') from error
+    engine: Engine = found()
+    return engine

@@ -1,0 +1,78 @@
+"""Decode attention over pools of blocks: all blocks of a request read in place, or the listed ones gathered.
+
+A kv head's queries are folded into the query rows ([.., G, D] against [.., T, D]): the fastest form torch has on a CPU.
+Listed blocks are gathered request by request: the copies stay in the cache until the product has read them.
+"""
+import torch
+import torch.nn.functional as functional
+
+from vortex.compiler.layout import CpuPlan, Runs
+from vortex.compiler.program import Lists
+
+MANY_RUNS = 8                             # from here on one gather is cheaper than joining views
+
+
+def request_tokens(pool: torch.Tensor, runs: Runs, length: int) -> torch.Tensor:
+    """A request's first `length` tokens [H, length, D]: a view of `pool` [H, P, S, D] where its blocks are one run."""
+    heads, _, size, channels = pool.shape
+    if len(runs) >= MANY_RUNS:
+        ids = torch.cat([torch.arange(start, start + count, device=pool.device) for start, count in runs])
+        return pool.index_select(1, ids).view(heads, -1, channels)[:, :length]
+    parts = [pool[:, start:start + count].reshape(heads, count * size, channels) for start, count in runs]
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))[:, :length]
+
+
+def _batch_tokens(plan: CpuPlan, pool: torch.Tensor) -> torch.Tensor:
+    """All requests' tokens as one view [B, H, T, D]; they are of one length and evenly spaced."""
+    assert plan.spacing is not None and pool.is_contiguous()
+    heads, num_blocks, size, channels = pool.shape
+    block = size * channels
+    return pool.as_strided((len(plan.lens), heads, plan.lens[0], channels),
+                           (plan.spacing * block, num_blocks * block, channels, 1),
+                           pool.storage_offset() + plan.runs[0][0][0] * block)
+
+
+def attend_all(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    """Dense attention, [B, H, G, D]."""
+    if plan.spacing is not None:
+        return functional.scaled_dot_product_attention(q, _batch_tokens(plan, k), _batch_tokens(plan, v), scale=scale)
+    rows = []
+    for b, (runs, length) in enumerate(zip(plan.runs, plan.lens, strict=True)):
+        keys, values = request_tokens(k, runs, length), request_tokens(v, runs, length)
+        rows.append(functional.scaled_dot_product_attention(q[b:b + 1], keys[None], values[None], scale=scale))
+    return torch.cat(rows)
+
+
+def attend_listed(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lists: Lists,
+                  scale: float) -> torch.Tensor:
+    """Attention over the listed blocks, [B, H, G, D]; the last entry of a list counts only its real tokens."""
+    heads, num_blocks, size, channels = k.shape
+    batch, _, longest = lists.index.shape
+    tables = plan.tables[:, None].expand(batch, heads, -1)
+    offsets = (torch.arange(heads, device=k.device) * num_blocks)[None, :, None]
+    ids = tables.gather(2, lists.index) + offsets
+    flat_k, flat_v = k.view(heads * num_blocks, size * channels), v.view(heads * num_blocks, size * channels)
+    rows = []
+    for b, (length, counts) in enumerate(zip(plan.lens, lists.counts.tolist(), strict=True)):
+        taken, open_tokens = max(counts), -length % size
+        chosen = (ids[b] if taken == longest else ids[b, :, :taken]).flatten()
+        keys = flat_k.index_select(0, chosen).view(1, heads, taken * size, channels)
+        values = flat_v.index_select(0, chosen).view(1, heads, taken * size, channels)
+        mask = None
+        if min(counts) == taken:
+            keys, values = keys[:, :, :taken * size - open_tokens], values[:, :, :taken * size - open_tokens]
+        else:
+            ends = torch.tensor(counts, device=k.device) * size - open_tokens
+            mask = (torch.arange(taken * size, device=k.device) < ends[:, None])[None, :, None]
+        rows.append(functional.scaled_dot_product_attention(q[b:b + 1], keys, values, attn_mask=mask, scale=scale))
+    return torch.cat(rows)
+
+
+def block_mass(q: torch.Tensor, keys: torch.Tensor, block_size: int) -> torch.Tensor:
+    """Exact softmax mass of each block of one request, mean over the group's heads: float32 [H, n].
+
+    q [H, G, D]; keys [H, T, D] of the whole context; logits are scaled by the square root of D.
+    """
+    heads, tokens, channels = keys.shape
+    weights = torch.softmax(q.float() @ keys.float().transpose(1, 2) * channels ** -0.5, dim=-1).mean(dim=1)
+    return functional.pad(weights, (0, -tokens % block_size)).view(heads, -1, block_size).sum(dim=-1)

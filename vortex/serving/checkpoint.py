@@ -1,0 +1,140 @@
+"""What a checkpoint is before its weights are loaded: where it lies, its shape, its tokenizer, its chat template."""
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from vortex.errors import ModelError
+from vortex.ir import Geometry
+
+SHIPPED = ("probe",)
+SERVED = ("qwen3", "llama", "qwen2", "mistral")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """The sizes of a served model that engines, costs and flows go by."""
+
+    layers: int
+    kv_heads: int
+    group: int                            # query heads a kv head
+    head_dim: int
+    vocabulary: int
+    max_tokens: int                       # the longest context it was made for
+
+    def geometry(self, block_size: int) -> Geometry:
+        return Geometry(block_size=block_size, head_dim=self.head_dim, group=self.group)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model that can be served: `path` is a folder or a Hugging Face id."""
+
+    name: str
+    path: str
+    shape: ModelShape
+
+
+class ModelTokenizer:
+    """Text to ids and back, as the model's own tokenizer does it."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, opened by the model's first token where the model wants one and the text does not have it."""
+        bos = self._tokenizer.bos_token
+        opened = bos is not None and text.startswith(bos)
+        ids: list[int] = self._tokenizer(text, add_special_tokens=not opened)["input_ids"]
+        return ids
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The prompt for a conversation ({"role", "content"} each), up to the model's answer. Raises ModelError."""
+        if not self._tokenizer.chat_template:
+            raise ModelError("this model has no chat template", hint="Give it plain text.")
+        conversation = [dict(message) for message in messages]
+        return str(self._tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no advice from transformers while it is open."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # transformers
+
+
+def locate(model: str) -> str:
+    """A shipped name's folder, a folder as it is, anything else as a Hugging Face id. Raises ModelError."""
+    if model in SHIPPED:
+        return str(resources.files("vortex").joinpath("models", model))
+    path = Path(model).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{model} holds no config.json", hint="A model folder is one that save_pretrained wrote.")
+        return str(path)
+    if path.is_absolute() or model.startswith((".", "~")):
+        raise ModelError(f"there is no folder {model}", hint=_choices())
+    return model
+
+
+def _choices() -> str:
+    return f"A model is a shipped name ({', '.join(SHIPPED)}), a folder, or a Hugging Face id."
+
+
+def find_checkpoint(model: str) -> Checkpoint:
+    """Reads a model's config and says whether it is served. Raises ModelError with what is wrong and what to do."""
+    path = locate(model)
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"cannot read the config of {model!r}: {first_line(error)}",
+                         hint=f"{_choices()} Offline, download it first: hf download {model}") from error
+    return Checkpoint(name=model, path=path, shape=_shape(model, config))
+
+
+def _shape(model: str, config: PretrainedConfig) -> ModelShape:
+    kind = config.model_type
+    if kind not in SERVED:
+        raise ModelError(f"{model!r} is of type {kind!r}, which is not served", hint=f"Served: {', '.join(SERVED)}.")
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    sliding = getattr(config, "sliding_window", None) if kind == "mistral" else None
+    if kinds != {"full_attention"} or sliding:
+        raise ModelError(f"{model!r} attends through a sliding window, which is not served",
+                         hint="Choose a model whose layers all attend in full.")
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads or config.num_attention_heads
+    return ModelShape(
+        layers=config.num_hidden_layers, kv_heads=kv_heads, group=heads // kv_heads,
+        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        vocabulary=config.vocab_size, max_tokens=config.max_position_embeddings,
+    )
+
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> ModelTokenizer:
+    """Raises ModelError when the model comes without one."""
+    try:
+        with quiet():
+            return ModelTokenizer(AutoTokenizer.from_pretrained(checkpoint.path))
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"cannot load the tokenizer of {checkpoint.name!r}: {first_line(error)}",
+                         hint="A model folder holds tokenizer.json beside config.json.") from error
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

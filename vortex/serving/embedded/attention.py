@@ -1,0 +1,112 @@
+"""The hook into transformers' attention: every layer's query, key and value pass through a Step that owns the pool.
+
+A Step travels as a keyword of the model's forward, so nothing is global but the name under which the hook is known.
+"""
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as functional
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface
+
+from vortex.compiler.program import Plan, Program
+from vortex.serving.embedded.pool import Pool
+from vortex.serving.embedded.recording import Moment, Recorder
+
+NAME = "vortex"
+
+
+class Step(Protocol):
+    def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+        """q [B, H*G, T, D], k, v [B, H, T, D] of the new tokens -> [B, T, H*G, D]."""
+
+
+def _attention(module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: None, *,
+               scaling: float, vortex_step: Step, **_: object) -> tuple[torch.Tensor, None]:
+    layer = module.layer_idx
+    assert isinstance(layer, int)
+    return vortex_step.attend(layer, query, key, value, scaling), None
+
+
+def _no_mask(*_: object, **__: object) -> None:
+    return None
+
+
+def register() -> None:
+    """Makes `attn_implementation="vortex"` known to transformers; doing it again changes nothing."""
+    AttentionInterface.register(NAME, _attention)
+    AttentionMaskInterface.register(NAME, _no_mask)
+
+
+def _write(pool: torch.Tensor, slots: torch.Tensor, new: torch.Tensor) -> None:
+    """Stores tokens [B, H, T, D] at `slots`, int64 [B*T], of a pool [H, P, S, D]."""
+    heads, blocks, size, channels = pool.shape
+    rows = new.transpose(0, 1).reshape(heads, -1, channels)
+    pool.view(heads, blocks * size, channels).index_copy_(1, slots, rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefillStep:
+    """Dense causal attention of new tokens over themselves and, where blocks were shared, over those before them."""
+
+    pool: Pool
+    program: Program
+    sparse: frozenset[int]                # layers that keep summaries
+    slots: torch.Tensor                   # int64 [B*T]
+    shared: torch.Tensor                  # int64 [B, blocks before]: 0 columns where nothing is shared
+    done: torch.Tensor                    # int64 [M]: blocks completed by these tokens
+
+    def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+        pool = self.pool
+        _write(pool.k[layer], self.slots, k)
+        _write(pool.v[layer], self.slots, v)
+        if layer in self.sparse and self.done.numel():
+            self.program.update(pool.fields[layer], pool.state[layer], pool.k[layer], pool.v[layer], self.done)
+        if not self.shared.shape[1]:
+            out = functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True)
+            return out.transpose(1, 2)
+        before = self.shared.shape[1] * pool.shape.block_size
+        keys = torch.cat([self._before(pool.k[layer]), k], dim=2)
+        values = torch.cat([self._before(pool.v[layer]), v], dim=2)
+        visible = torch.ones(k.shape[2], before + k.shape[2], dtype=torch.bool, device=q.device).tril(diagonal=before)
+        out = functional.scaled_dot_product_attention(q, keys, values, visible, scale=scale, enable_gqa=True)
+        return out.transpose(1, 2)
+
+    def _before(self, pool: torch.Tensor) -> torch.Tensor:
+        """The tokens of the shared blocks, [B, H, T, D]."""
+        heads, _, _, channels = pool.shape
+        batch = self.shared.shape[0]
+        return pool[:, self.shared.flatten()].view(heads, batch, -1, channels).transpose(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeStep:
+    """One token a request: stored, summarised where it completes a block, then attended as the Program says."""
+
+    pool: Pool
+    program: Program
+    sparse: frozenset[int]                # layers that select
+    plan: Plan
+    slots: torch.Tensor                   # int64 [B]
+    done: torch.Tensor                    # int64 [M]
+    requests: tuple[str, ...] = ()
+    recorder: Recorder | None = None
+
+    def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+        pool_k, pool_v = self.pool.k[layer], self.pool.v[layer]
+        fields, state = self.pool.fields[layer], self.pool.state[layer]
+        _write(pool_k, self.slots, k)
+        _write(pool_v, self.slots, v)
+        batch, heads = k.shape[:2]
+        rows = q.reshape(batch, heads, -1, q.shape[3])
+        lists = None
+        if layer in self.sparse:
+            if self.done.numel():
+                self.program.update(fields, state, pool_k, pool_v, self.done)
+            if not self.plan.all_fit:
+                lists = self.program.select(self.plan, rows, pool_k, pool_v, fields, state, layer)
+        if self.recorder is not None:
+            self.recorder.note(Moment(layer=layer, requests=self.requests, plan=self.plan, q=rows, k=pool_k, v=pool_v,
+                                      lists=lists))
+        return self.program.attend(self.plan, rows, pool_k, pool_v, lists, scale).reshape(batch, 1, -1, q.shape[3])

@@ -1,0 +1,196 @@
+"""The embedded engine: a paged engine on transformers, for a CPU or one GPU, any Qwen3- or Llama-type checkpoint."""
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from transformers import PreTrainedModel
+
+from vortex.compiler.cpu import dense_graph
+from vortex.compiler.pipeline import compile as compile_flow
+from vortex.compiler.program import Program
+from vortex.config import OperatingPoint
+from vortex.errors import EngineError
+from vortex.ir import Geometry, Graph
+from vortex.serving.checkpoint import ModelShape, ModelTokenizer, find_checkpoint, load_tokenizer
+from vortex.serving.embedded.forced import ForcedContext, ForcedShape
+from vortex.serving.embedded.generation import Generation
+from vortex.serving.embedded.pool import Allocator, Pool, PoolShape
+from vortex.serving.embedded.prefix import PrefixCache
+from vortex.serving.embedded.recording import Recorder
+from vortex.serving.embedded.runner import Runner, load_model, stop_tokens
+from vortex.serving.embedded.scheduler import Scheduler, blocks_needed
+from vortex.serving.engine import Completion, Recorded, Recording, Request, StepTimes
+
+GIB = 1 << 30
+LEAST_ROOM = 64                           # tokens that may be decoded after a forced context before it is made anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What bounds an engine: requests that decode together, new prompt tokens a prefill, bytes of K and V."""
+
+    max_batch: int = 32
+    prefill_tokens: int = 8192
+    kv_bytes: int = 4 * GIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model in memory."""
+
+    model: PreTrainedModel
+    shape: ModelShape
+    tokenizer: ModelTokenizer
+    stop_tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What `use` chose."""
+
+    graph: Graph
+    point: OperatingPoint
+    program: Program
+    sparse: frozenset[int]                # layers that select
+
+
+class EmbeddedEngine:
+    """See vortex.serving.engine.Engine. One call at a time; no generate knows of the one before it."""
+
+    def __init__(self, device: str | None = None, limits: Limits | None = None) -> None:
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._limits = limits or Limits()
+        self._loaded: Loaded | None = None
+        self._serving: Serving | None = None
+        self._pool: Pool | None = None
+        self._forced: ForcedContext | None = None
+        self._recorder: Recorder | None = None
+
+    def start(self, model: str) -> None:
+        self.stop()
+        checkpoint = find_checkpoint(model)
+        weights = load_model(checkpoint, self._device)
+        self._loaded = Loaded(model=weights, shape=checkpoint.shape, tokenizer=load_tokenizer(checkpoint),
+                              stop_tokens=stop_tokens(weights))
+
+    def stop(self) -> None:
+        self._loaded = self._serving = self._pool = self._forced = self._recorder = None
+
+    @property
+    def tokenizer(self) -> ModelTokenizer:
+        return self._model.tokenizer
+
+    def geometry(self, block_size: int) -> Geometry:
+        return self._model.shape.geometry(block_size)
+
+    def use(self, graph: Graph | None, point: OperatingPoint) -> None:
+        shape, geometry = self._model.shape, self.geometry(point.block_size)
+        if graph is not None and graph.geometry != geometry:
+            raise EngineError(f"the flow was traced for {graph.geometry}, and this model has {geometry}",
+                              hint="Trace it again for engine.geometry(point.block_size).")
+        beyond = [layer for layer in point.layers_skip if not 0 <= layer < shape.layers]
+        if beyond:
+            raise EngineError(f"layers_skip names layer {beyond[0]}; the model has layers 0 to {shape.layers - 1}")
+        flow = graph or dense_graph(geometry)
+        sparse = frozenset(range(shape.layers)) - set(point.layers_skip) if graph is not None else frozenset[int]()
+        self._serving = Serving(graph=flow, point=point, program=compile_flow(flow, point, self._device.type),
+                                sparse=sparse)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Raises EngineError, before anything runs, for a request that cannot be served."""
+        serving, size = self._flow, self._flow.point.block_size
+        check_requests(requests, self._model.shape)
+        if not requests:
+            return iter(())
+        self._forced = None
+        blocks = self._capacity(sorted((blocks_needed(r, size) for r in requests), reverse=True))
+        pool = self._pool_of(blocks)
+        pool.furnish(serving.graph, serving.point, serving.sparse)
+        allocator = Allocator(blocks)
+        scheduler = Scheduler(
+            waiting=deque(requests), allocator=allocator, block_size=size,
+            # What state holds depends on a request's own steps: its blocks are nobody else's.
+            prefix=None if serving.graph.states else PrefixCache(allocator),
+            max_batch=self._limits.max_batch, prefill_tokens=self._limits.prefill_tokens,
+        )
+        return Generation(runner=self._runner(pool), scheduler=scheduler, stop_tokens=self._model.stop_tokens,
+                          recorder=self._recorder).run()
+
+    def forced_decode(self, batch: int, context: int, steps: int, *, seed: int = 0) -> StepTimes:
+        """Steps have lengths context + 1, context + 2, ...; the filled context is kept until the shape changes."""
+        if min(batch, context, steps) < 1:
+            raise EngineError(f"cannot time {steps} steps of {batch} requests at {context} tokens",
+                              hint="All three are 1 or more.")
+        serving, shape = self._flow, ForcedShape(batch=batch, context=context, room=max(steps, LEAST_ROOM), seed=seed)
+        self._pool = None
+        pool = self._pool_shape(batch * shape.blocks(serving.point.block_size) + 1)
+        if self._forced is None or (self._forced.shape, self._forced.pool.shape) != (shape, pool):
+            self._forced = None
+            self._forced = ForcedContext(shape, pool)
+        if serving.sparse:
+            self._forced.summarise(serving.graph, serving.point, serving.program, serving.sparse)
+        return self._forced.time_steps(self._runner(self._forced.pool), steps)
+
+    def record(self, what: Recorded) -> AbstractContextManager[Recording]:
+        return self._recording(Recorder(what))
+
+    @contextmanager
+    def _recording(self, recorder: Recorder) -> Iterator[Recording]:
+        before, self._recorder = self._recorder, recorder
+        try:
+            yield recorder.recording
+        finally:
+            self._recorder = before
+
+    def _capacity(self, needs: Sequence[int]) -> int:
+        """Blocks of the pool for requests that need so many, the largest first; follows from the requests alone."""
+        most = self._limits.kv_bytes // self._pool_shape(1).block_bytes
+        if needs[0] + 1 > most:
+            raise EngineError(f"a request needs {needs[0]} blocks of KV, and {most - 1} fit into "
+                              f"{self._limits.kv_bytes / GIB:.1f} GiB", hint="Shorten it, or raise Limits.kv_bytes.")
+        return min(most, sum(needs[:self._limits.max_batch]) + 1)
+
+    def _pool_shape(self, blocks: int) -> PoolShape:
+        shape = self._model.shape
+        return PoolShape(layers=shape.layers, kv_heads=shape.kv_heads, blocks=blocks, head_dim=shape.head_dim,
+                         block_size=self._flow.point.block_size, dtype=self._model.model.dtype, device=self._device)
+
+    def _pool_of(self, blocks: int) -> Pool:
+        """At least `blocks` blocks; a pool that is large enough is used again."""
+        wanted, have = self._pool_shape(blocks), self._pool
+        if have is None or have.shape != replace(wanted, blocks=have.shape.blocks) or have.shape.blocks < blocks:
+            self._pool = have = None
+            self._pool = have = Pool(wanted)
+        return have
+
+    def _runner(self, pool: Pool) -> Runner:
+        return Runner(model=self._model.model, pool=pool, program=self._flow.program, sparse=self._flow.sparse)
+
+    @property
+    def _model(self) -> Loaded:
+        if self._loaded is None:
+            raise EngineError("the engine has no model", hint="Call start(model) first.")
+        return self._loaded
+
+    @property
+    def _flow(self) -> Serving:
+        if self._serving is None:
+            raise EngineError("the engine has no operating point", hint="Call use(graph, point) first.")
+        return self._serving
+
+
+def check_requests(requests: Sequence[Request], shape: ModelShape) -> None:
+    """Raises EngineError for the first request that cannot be."""
+    seen: set[str] = set()
+    for request in requests:
+        if request.id in seen:
+            raise EngineError(f"two requests are called {request.id!r}", hint="Ids are unique within a call.")
+        seen.add(request.id)
+        if not request.tokens or request.max_new_tokens < 1:
+            raise EngineError(f"request {request.id!r} has nothing to do",
+                              hint="A request has at least one token and asks for at least one.")
+        strange = [token for token in request.tokens if not 0 <= token < shape.vocabulary]
+        if strange:
+            raise EngineError(f"request {request.id!r} holds token {strange[0]}; the vocabulary has {shape.vocabulary}")
