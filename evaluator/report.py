@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """How a stage ended. `gate` and `stopped` are the search's judgement; `infrastructure` is never the candidate's fault."""
+    """How a stage ended. `gate` and `stopped` are the search's judgement; `infrastructure` is never the candidate's."""
 
     OK = "ok"
     REJECTED = "rejected"

@@ -1,5 +1,5 @@
 """The contract of a stage: problems out, rows in, a verdict from rows alone. Each stage is one file under stages/."""
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,10 +11,11 @@ from vortex.serving.engine import Engine
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What a worker is told: an id unique within the stage, and what to do. No answers."""
+    """What a worker is told: an id unique within the stage, what to do, and how often. No answers."""
 
     id: str
     ask: Mapping[str, Any]
+    repeats: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,34 +30,51 @@ class Answered:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a verdict may compare with: rows of the dense control and of rivals for the same stage and point."""
+    """What a verdict may look at beside the rows; without a `graph` it is the dense control itself.
+
+    `dense` holds the rows of the dense control for the same stage.
+    """
 
     point: OperatingPoint
     graph: Graph | None
     dense: Sequence[Row] = ()
 
+    @property
+    def is_dense(self) -> bool:
+        return self.graph is None
+
 
 class Stage(Protocol):
-    """`settings` come from the campaign file ([[stage]] table), checked by the stage's constructor."""
+    """Settings come from the campaign file ([[stage]] table) and are checked when the stage is made.
 
-    name: str
-    needs_engine: bool
+    A stage travels to the worker: it carries settings, never answers.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def timeout_s(self) -> float:
+        """Wall clock that the whole stage may take on one candidate."""
 
     def problems(self, point: OperatingPoint) -> Sequence[Problem]:
-        """Driver: fixed by settings, seed and point; the order is the order of work."""
+        """Driver: fixed by settings and point; the order is the order of work. None: the verdict needs no engine."""
 
-    def run(self, engine: Engine | None, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
-            done: Collection[tuple[str, int]]) -> Iterator[Answered]:
-        """Worker: yields one Answered per (problem, repeat) that is not in `done`, each as soon as it is known."""
+    def run(self, engine: Engine, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
+            done: Collection[tuple[str, int]]) -> Generator[Answered, None, None]:
+        """Worker: yields one Answered per (problem, repeat) that is not in `done`, each as soon as it is known.
+
+        The engine holds the model and already uses `graph` at `point`. What is yielded must not depend on `done`.
+        """
 
     def grade(self, problem: Problem, answered: Answered) -> Row:
         """Driver: answers never leave it."""
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
-        """Driver: pure."""
+        """Driver, once all rows are there or the rest is hopeless: pure."""
 
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
-        """Driver, after each row: may the rest be spared?"""
+        """Driver, after each row: may the rest be spared? Then `result` must not be ok."""
 
 
 StageFactory = Callable[[Mapping[str, Any]], Stage]

@@ -1,0 +1,19 @@
+"""All stages by name. A stage is made from the settings of its table in the campaign file."""
+from collections.abc import Mapping
+from typing import Any
+
+from evaluator.stage import Stage, StageFactory
+from evaluator.stages import chain, numerics, retrieval, speed, static
+from evaluator.stages.settings import nearest
+from vortex.errors import CampaignError
+
+STAGES: Mapping[str, StageFactory] = {
+    module.NAME: module.make for module in (static, numerics, retrieval, chain, speed)
+}
+
+
+def make_stage(name: str, settings: Mapping[str, Any]) -> Stage:
+    """Raises CampaignError for an unknown stage or setting (the hint names the nearest), or a value that cannot be."""
+    if name not in STAGES:
+        raise CampaignError(f"there is no stage {name}", hint=nearest(name, STAGES))
+    return STAGES[name](settings)

@@ -1,0 +1,153 @@
+"""The funnel: stages in order, ever dearer; each row written as it comes, each verdict drawn from rows alone."""
+import math
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from evaluator.cluster import Runner
+from evaluator.report import Report, Row, StageResult, Status
+from evaluator.stage import Context, Problem, Stage
+from evaluator.worker import JobError
+from vortex.config import OperatingPoint
+from vortex.errors import ChildCrash, ChildMemory, ChildTimeout, VortexError
+from vortex.ir import Graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is judged: a flow at a point. `graph` is None for the dense control, and where `refusal` says why."""
+
+    name: str
+    source: str
+    graph: Graph | None
+    point: OperatingPoint
+    refusal: VortexError | None = None
+
+
+_REFUSALS: dict[type[VortexError], Status] = {
+    ChildTimeout: Status.TIMEOUT, ChildMemory: Status.MEMORY, ChildCrash: Status.CRASH,
+}
+
+
+class Book(Protocol):
+    """Where rows are kept: whatever was added outlives a kill."""
+
+    def rows(self, stage: str) -> Sequence[Row]: ...
+
+    def add(self, row: Row) -> None: ...
+
+    def result(self, stage: str) -> StageResult | None: ...
+
+    def close(self, result: StageResult) -> None:
+        """Keeps a verdict; one that blamed the infrastructure may be replaced by a later one."""
+
+    def dense(self, stage: str) -> Sequence[Row]:
+        """The rows of the dense control, for comparison."""
+
+
+class Watch(Protocol):
+    """What is drawn while work goes on. `done` counts rows, those of an earlier run included."""
+
+    def stage_started(self, stage: str, done: int, total: int) -> None: ...
+
+    def row(self, row: Row, done: int, total: int) -> None: ...
+
+    def stage_ended(self, result: StageResult) -> None: ...
+
+
+class Silent:
+    """A Watch that draws nothing."""
+
+    def stage_started(self, stage: str, done: int, total: int) -> None: ...
+
+    def row(self, row: Row, done: int, total: int) -> None: ...
+
+    def stage_ended(self, result: StageResult) -> None: ...
+
+
+@dataclass
+class MemoryBook:
+    """A Book that ends with the process."""
+
+    dense_rows: Sequence[Row] = ()
+    kept: list[Row] = field(default_factory=list)
+    results: dict[str, StageResult] = field(default_factory=dict)
+
+    def rows(self, stage: str) -> Sequence[Row]:
+        return [row for row in self.kept if row.stage == stage]
+
+    def add(self, row: Row) -> None:
+        self.kept.append(row)
+
+    def result(self, stage: str) -> StageResult | None:
+        return self.results.get(stage)
+
+    def close(self, result: StageResult) -> None:
+        self.results[result.stage] = result
+
+    def dense(self, stage: str) -> Sequence[Row]:
+        return [row for row in self.dense_rows if row.stage == stage]
+
+
+class Funnel:
+    """Judges one candidate after the other. Takes up what an earlier, killed run left in the book."""
+
+    def __init__(self, stages: Sequence[Stage], cluster: Runner) -> None:
+        self.stages = tuple(stages)
+        self.cluster = cluster
+
+    def judge(self, work: Work, book: Book, watch: Watch) -> Report:
+        """Runs the stages until one does not end ok. Raises VortexError where a model or engine cannot be had."""
+        results: list[StageResult] = []
+        for stage in self.stages:
+            result = book.result(stage.name)
+            if result is None or result.status is Status.INFRASTRUCTURE:
+                result = self._settle(stage, work, book, watch)
+                book.close(result)
+            watch.stage_ended(result)
+            results.append(result)
+            if result.status is not Status.OK:
+                break
+        return Report(results=tuple(results))
+
+    def _settle(self, stage: Stage, work: Work, book: Book, watch: Watch) -> StageResult:
+        if work.refusal is not None:
+            return _refused(stage.name, work.refusal)
+        context = Context(point=work.point, graph=work.graph, dense=tuple(book.dense(stage.name)))
+        rows, problems = list(book.rows(stage.name)), stage.problems(work.point)
+        watch.stage_started(stage.name, len(rows), sum(p.repeats for p in problems))
+        try:
+            self._collect(stage, problems, context, rows, book, watch)
+        except JobError as fault:
+            return StageResult(stage=stage.name, status=fault.status, code=fault.code, message=fault.message)
+        return stage.result(rows, context)
+
+    def _collect(self, stage: Stage, problems: Sequence[Problem], context: Context, rows: list[Row], book: Book,
+                 watch: Watch) -> None:
+        """Adds the missing rows to `rows` and to the book. Raises JobError."""
+        asked, total = {p.id: p for p in problems}, sum(p.repeats for p in problems)
+        if len(rows) >= total or stage.hopeless(rows, context):
+            return
+        done = {(row.problem, row.repeat) for row in rows}
+        stream = self.cluster.stream(stage, context.graph, context.point, problems, done, stage.timeout_s)
+        with closing(stream) as answers:
+            for answered in answers:
+                row = _sane(stage.grade(asked[answered.problem], answered))
+                book.add(row)
+                rows.append(row)
+                watch.row(row, len(rows), total)
+                if stage.hopeless(rows, context):
+                    return
+
+
+def _refused(stage: str, refusal: VortexError) -> StageResult:
+    status = _REFUSALS.get(type(refusal), Status.REJECTED)
+    return StageResult(stage=stage, status=status, code=refusal.code, message=refusal.report())
+
+
+def _sane(row: Row) -> Row:
+    """A score that is no number is the candidate's doing: nothing of it is kept. Raises JobError."""
+    if not math.isfinite(row.score):
+        raise JobError(Status.HACK, "not-a-number", f"problem {row.problem} was scored {row.score}")
+    return row

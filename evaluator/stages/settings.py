@@ -1,0 +1,71 @@
+"""Settings of stages: checked by name when a campaign is read; and the gate, a sentence such as `>= 0.85 of dense`."""
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vortex.errors import CampaignError
+
+_GATE = re.compile(r">=\s*(\d*\.?\d+)(\s+of\s+dense)?")
+
+
+class StageSettings(BaseModel):
+    """What every stage takes. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    timeout_s: Annotated[float, Field(gt=0)] = 900.0       # wall clock for one candidate
+
+
+Settings = TypeVar("Settings", bound=StageSettings)
+
+
+def read_settings(stage: str, kind: type[Settings], settings: Mapping[str, Any]) -> Settings:
+    """Raises CampaignError naming the first setting that cannot be, and the nearest name of an unknown one."""
+    try:
+        return kind.model_validate(dict(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = nearest(name, kind.model_fields)
+            raise CampaignError(f"stage {stage} has no setting {name}", hint=hint) from error
+        raise CampaignError(f"stage {stage}: {name}: {first['msg']}") from error
+
+
+def nearest(name: str, known: Mapping[str, Any]) -> str:
+    """A hint: the nearest known name, or all of them."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The least mean score that passes: a share of the dense control's, or a plain number."""
+
+    least: float
+    of_dense: bool
+
+    @staticmethod
+    def parse(text: str) -> "Gate":
+        """Raises CampaignError."""
+        match = _GATE.fullmatch(text.strip())
+        if match is None or not 0 <= float(match[1]) <= 1:
+            raise CampaignError(f"cannot read the gate {text!r}",
+                                hint='A gate is ">= 0.5", or ">= 0.85 of dense", with a number from 0 to 1.')
+        return Gate(float(match[1]), bool(match[2]))
+
+    def threshold(self, dense: float | None) -> float:
+        """The least mean score that passes. Raises CampaignError where the dense control is needed and has no rows."""
+        if not self.of_dense:
+            return self.least
+        if dense is None:
+            raise CampaignError(f"the gate {self} needs the dense control, and it has no rows here",
+                                hint="Judge the dense control first, or give the gate as a plain number.")
+        return self.least * dense
+
+    def __str__(self) -> str:
+        return f">= {self.least:g}{' of dense' if self.of_dense else ''}"

@@ -1,0 +1,68 @@
+"""A real Ray: what a candidate does to its worker ends as its own named failure, and the next candidate runs."""
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray import cloudpickle
+
+from evaluator.cluster import Cluster, ClusterSettings
+from evaluator.funnel import Funnel, MemoryBook, Silent, Work
+from evaluator.report import Report, Status
+from tests.evaluator import scripted
+from tests.evaluator.scripted import POINT, Script, graph, make_scripted
+
+pytestmark = pytest.mark.server
+SETTINGS = ClusterSettings(memory_bytes=256 << 20, lives=2)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    cloudpickle.register_pickle_by_value(scripted)
+    with Cluster(SETTINGS, make_scripted) as opened:
+        yield opened
+    cloudpickle.unregister_pickle_by_value(scripted)
+
+
+def judge(cluster: Cluster, script: Script, name: str = "recent") -> tuple[Report, MemoryBook]:
+    book = MemoryBook()
+    work = Work(name=name, source="", graph=graph(name), point=POINT)
+    return Funnel([script], cluster).judge(work, book, Silent()), book
+
+
+@pytest.mark.parametrize(("move", "timeout_s", "status", "code"), [
+    ("hang", 1.0, Status.TIMEOUT, "timeout"),
+    ("eat", 60.0, Status.MEMORY, "out-of-memory"),
+    ("raise", 60.0, Status.CRASH, "ZeroDivisionError"),
+    ("eat all", 60.0, Status.MEMORY, "out-of-memory"),
+    ("die", 60.0, Status.INFRASTRUCTURE, "worker-lost"),
+])
+def test_a_bad_candidate_is_named_and_the_next_one_runs(cluster: Cluster, move: str, timeout_s: float, status: Status,
+                                                        code: str) -> None:
+    report, book = judge(cluster, Script((1.0, move, 1.0), timeout_s=timeout_s))
+    assert (report.status, report.results[0].code) == (status, code)
+    assert [row.problem for row in book.kept] == ["task/0"]
+    assert judge(cluster, Script((1.0, 1.0)))[0].status is Status.OK
+
+
+def test_a_worker_that_dies_once_is_replaced_and_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    report, book = judge(cluster, Script((1.0, f"die once {tmp_path / 'mark'}", 1.0)))
+    assert [row.problem for row in book.kept] == ["task/0", "task/1", "task/2"]
+    assert report.status is Status.OK
+    assert len({row.data["pid"] for row in book.kept}) == 2
+
+
+def test_the_model_is_loaded_once_for_many_candidates(cluster: Cluster) -> None:
+    books = [judge(cluster, Script((1.0, 1.0)), name)[1] for name in ("one", "two")]
+    assert {row.data["started"] for book in books for row in book.kept} == {1}
+    assert len({row.data["pid"] for book in books for row in book.kept}) == 1
+
+
+def test_a_stage_stopped_early_leaves_the_worker_ready(cluster: Cluster) -> None:
+    report, book = judge(cluster, Script((0.0, "hang"), gate=0.9, timeout_s=5.0))
+    assert (report.status, len(book.kept)) == (Status.STOPPED, 1)
+    assert judge(cluster, Script((1.0,)))[0].status is Status.OK
+
+
+def test_a_flow_the_engine_refuses_ends_as_compile(cluster: Cluster) -> None:
+    report, _ = judge(cluster, Script((1.0,)), "misfit")
+    assert (report.status, report.results[0].code) == (Status.COMPILE, "EngineError")
