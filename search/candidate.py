@@ -1,6 +1,7 @@
 """A Candidate: a flow at an operating point, where it came from, and what became of it."""
 import hashlib
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from evaluator.report import Report, Row, Status
@@ -69,4 +70,12 @@ class Entry:
 
     candidate: Candidate
     report: Report
-    rows: tuple[Row, ...] = field(default=())
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def by_stage(self) -> dict[str, list[Row]]:
+        """Rows by stage, in an order that does not depend on when they came."""
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in sorted(self.rows, key=lambda row: (row.stage, row.problem, row.repeat)):
+            found[row.stage].append(row)
+        return dict(found)

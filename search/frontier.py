@@ -1,6 +1,5 @@
 """Which candidates no other beats, over accuracy and decode speed, and how sure that is: a pure function of entries."""
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -9,7 +8,7 @@ from typing import Any
 import moocore
 
 from evaluator import statistics
-from evaluator.report import Estimate, Row, Status
+from evaluator.report import Estimate, Status
 from evaluator.tasks.registry import PRESETS
 from search.candidate import Candidate, Entry
 
@@ -100,15 +99,12 @@ def probability_dominates(one: Standing, other: Standing) -> float:
 
 def _measured(entry: Entry) -> Standing | None:
     """The entry's figures; None where it did not end ok, or lacks accuracy or speed."""
-    rows: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted(entry.rows, key=lambda row: (row.stage, row.problem, row.repeat)):
-        rows[row.stage].append(row)
+    candidate, rows = entry.candidate, entry.by_stage
     accurate = any(stage in rows for stage in statistics.ACCURACY_STAGES)
-    if entry.candidate.status is not Status.OK or not accurate or len(rows[statistics.SPEED_STAGE]) < 2:
+    if candidate.status is not Status.OK or not accurate or len(rows.get(statistics.SPEED_STAGE, ())) < 2:
         return None
-    candidate, figures = entry.candidate, dict(rows)
-    return Standing(candidate=candidate, accuracy=statistics.accuracy(figures), speed=statistics.speed(figures),
-                    share=candidate.point.topk_ratio, bytes_per_step=_facts(entry).get("bytes_per_step"), rows=figures,
+    return Standing(candidate=candidate, accuracy=statistics.accuracy(rows), speed=statistics.speed(rows),
+                    share=candidate.point.topk_ratio, bytes_per_step=_facts(entry).get("bytes_per_step"), rows=rows,
                     place=Place.CONTROL if candidate.tier == "control" else Place.NEAR)
 
 

@@ -27,7 +27,7 @@ from search.store.convert import (
 )
 from search.store.database import Database
 from search.store.lease import Lease, hold
-from search.store.lookup import added, campaign_row, candidate_in, flow_id, joined, point_id
+from search.store.lookup import added, campaign_row, candidate_in, flow_id, joined, point_id, scores
 from search.store.migrate import prepare
 from search.store.tables import (
     CampaignRow,
@@ -150,7 +150,7 @@ class Archive:
             return tuple(row_of(row) for row in session.scalars(query))
 
     def entries(self, campaign: str) -> tuple[Entry, ...]:
-        """All candidates with their reports, and the rows of those that ended ok."""
+        """All candidates with their reports, and the rows, without their data, of those that ended ok."""
         mine = select(CandidateRow.id).join(CampaignRow, CampaignRow.id == CandidateRow.campaign_id)
         mine = mine.where(CampaignRow.name == campaign)
         judged = mine.where(CandidateRow.status == Status.OK.value)
@@ -160,9 +160,8 @@ class Archive:
             for result in session.scalars(select(StageResultRow).where(StageResultRow.candidate_id.in_(mine))
                                           .order_by(StageResultRow.id)):
                 results[result.candidate_id].append(result_of(result))
-            for row in session.scalars(select(ProblemRow).where(ProblemRow.candidate_id.in_(judged))
-                                       .order_by(ProblemRow.id)):
-                rows[row.candidate_id].append(row_of(row))
+            for candidate, row in scores(session, judged):
+                rows[candidate].append(row)
         return tuple(Entry(candidate=one, report=Report(results=tuple(results[one.id])), rows=tuple(rows[one.id]))
                      for one in self.candidates(campaign))
 

@@ -1,12 +1,14 @@
 """Queries and inserts that several parts of the archive share; each works inside the session it is given."""
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from evaluator.report import Row
 from search.candidate import Candidate, FlowRecord
 from search.store.convert import candidate_of, digest
-from search.store.tables import CampaignRow, CandidateRow, EnvironmentRow, FlowRow, PointRow
+from search.store.tables import CampaignRow, CandidateRow, EnvironmentRow, FlowRow, PointRow, ProblemRow
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError
 
@@ -44,6 +46,15 @@ def flow_id(session: Session, flow: FlowRecord) -> int:
 def point_id(session: Session, point: OperatingPoint) -> int:
     found = session.scalar(select(PointRow.id).filter_by(hash=point.hash))
     return found or added(session, PointRow(hash=point.hash, settings=point.model_dump_json()))
+
+
+def scores(session: Session, candidates: "Select[int]") -> Iterator[tuple[int, Row]]:
+    """The rows of `candidates` in the order in which they came, without their data, which may be long."""
+    columns = (ProblemRow.candidate_id, ProblemRow.stage, ProblemRow.problem, ProblemRow.repeat, ProblemRow.score,
+               ProblemRow.exact, ProblemRow.seconds)
+    query = select(*columns).where(ProblemRow.candidate_id.in_(candidates)).order_by(ProblemRow.id)
+    for candidate, stage, problem, repeat, score, exact, seconds in session.execute(query):
+        yield candidate, Row(stage=stage, problem=problem, repeat=repeat, score=score, exact=exact, seconds=seconds)
 
 
 def added(session: Session, row: CampaignRow | CandidateRow | EnvironmentRow | FlowRow | PointRow) -> int:

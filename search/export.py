@@ -1,0 +1,145 @@
+"""A candidate taken home: a folder with the flow, its Graph, its point, its report, and a manifest over them."""
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluator.report import Row, Status
+from search.candidate import Candidate, Entry
+from search.manifest import AGAIN, Manifest, ancestors, figures, read_manifest, sha256, versions
+from search.page import page
+from vortex.config import OperatingPoint, load_point
+from vortex.errors import BundleError, VortexError
+from vortex.ir import Graph
+
+MANIFEST = "manifest.json"
+FILES = ("flow.py", "graph.json", "point.toml", "report.json", "report.html")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What a bundle tells beside the candidate: `settings` are the resolved campaign's, `lineage` runs from the parent
+    back to the first ancestor."""
+
+    seed: int
+    settings: Mapping[str, Any]
+    environments: tuple[Mapping[str, Any], ...] = ()
+    lineage: tuple[Candidate, ...] = ()
+    dense: Entry | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle that was read and found whole. `rows` are those behind its figures, without their data."""
+
+    path: Path
+    manifest: Manifest
+    source: str
+    graph: Graph
+    point: OperatingPoint
+    rows: tuple[Row, ...]
+
+
+def write_bundle(entry: Entry, provenance: Provenance, to: Path, force: bool = False) -> Path:
+    """All of the folder appears at once, or nothing does. `force` replaces an earlier bundle, and nothing else.
+
+    Raises BundleError: the candidate has no Graph or did not end ok, or the folder cannot be written.
+    """
+    candidate = entry.candidate
+    graph_json = candidate.flow.graph_json
+    if graph_json is None or candidate.status is not Status.OK:
+        reason = "it has no Graph" if graph_json is None else f"its status is {candidate.status or 'open'}"
+        raise BundleError(f"candidate {candidate.id} cannot be exported: {reason}",
+                          hint="Export one that passed all stages: `vortex frontier` lists them.")
+    _check_target(to, force)
+    manifest = _manifest(entry, provenance)
+    files = {"flow.py": candidate.flow.source, "graph.json": graph_json,
+             "point.toml": _point_text(candidate.point), "report.json": _report_text(entry),
+             "report.html": page(manifest, entry)}
+    sums = {name: sha256(text.encode()) for name, text in files.items()}
+    sealed = manifest.model_copy(update={"files": sums}).sealed()
+    try:
+        _write({**files, MANIFEST: sealed.model_dump_json(indent=1)}, to)
+    except OSError as error:
+        raise BundleError(f"cannot write {to}: {error.strerror}", hint="Give --to another folder.") from error
+    return to
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Raises BundleError when a file lacks, was changed, or does not say what the manifest says."""
+    manifest = read_manifest(_read(path, MANIFEST))
+    texts = {name: _read(path, name) for name in FILES}
+    for name, text in texts.items():
+        if manifest.files.get(name) != sha256(text.encode()):
+            raise BundleError(f"{path / name} was changed after the export", hint=AGAIN)
+    try:
+        graph, point = Graph.from_json(texts["graph.json"]), load_point(path / "point.toml")
+    except VortexError as error:
+        raise BundleError(f"{path} cannot be used by this version: {error.message}", hint=error.hint) from error
+    if (graph.hash, point.hash) != (manifest.flow_hash, manifest.point_hash):
+        raise BundleError(f"the Graph or point of {path} is not that of its manifest", hint=AGAIN)
+    return Bundle(path=path, manifest=manifest, source=texts["flow.py"], graph=graph, point=point,
+                  rows=tuple(Row(**row) for row in json.loads(texts["report.json"])["rows"]))
+
+
+def _manifest(entry: Entry, provenance: Provenance) -> Manifest:
+    candidate = entry.candidate
+    return Manifest(
+        candidate=candidate.id, name=candidate.name, campaign=candidate.campaign, author=candidate.author,
+        hypothesis=candidate.hypothesis, lineage=ancestors(provenance.lineage), created_at=candidate.created_at,
+        flow_hash=candidate.flow.hash, point_hash=candidate.point.hash, seed=provenance.seed,
+        settings=dict(provenance.settings), versions=versions(),
+        environments=tuple(dict(one) for one in provenance.environments), metrics=figures(entry),
+        dense=figures(provenance.dense) if provenance.dense else {}, files={})
+
+
+def _point_text(point: OperatingPoint) -> str:
+    """TOML: its strings, numbers and lists of numbers are written as in JSON."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in point.model_dump(mode="json").items())
+
+
+def _report_text(entry: Entry) -> str:
+    results = [{**asdict(result), "status": result.status.value} for result in entry.report.results]
+    rows = [{"stage": row.stage, "problem": row.problem, "repeat": row.repeat, "score": row.score, "exact": row.exact,
+             "seconds": row.seconds} for row in entry.rows]
+    return json.dumps({"results": results, "rows": rows}, indent=1)
+
+
+def _check_target(to: Path, force: bool) -> None:
+    if not to.exists():
+        return
+    if not to.is_dir():
+        raise BundleError(f"{to} is a file", hint="Give --to a folder.")
+    if any(to.iterdir()) and not (force and (to / MANIFEST).is_file()):
+        hint = "Only an earlier bundle is replaced." if force else "Give --to another folder, or replace a bundle by --force."
+        raise BundleError(f"the folder {to} is not empty", hint=hint)
+
+
+def _write(files: Mapping[str, str], to: Path) -> None:
+    to = to.absolute()
+    to.parent.mkdir(parents=True, exist_ok=True)
+    room = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
+    try:
+        new, old = room / "new", room / "old"
+        new.mkdir()
+        for name, text in files.items():
+            with (new / name).open("w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        if to.exists():
+            to.rename(old)
+        new.rename(to)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _read(path: Path, name: str) -> str:
+    try:
+        return (path / name).read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} is not a bundle: {name} cannot be read", hint="`vortex export` writes one.") from error
