@@ -52,7 +52,8 @@ def run(function: Callable[..., Result], *args: Any, wall_s: float, memory_bytes
         child.start()
     there.close()
     try:
-        return _answer(here, child, function.__name__, wall_s)
+        answer: Result = _answer(here, child, function.__name__, wall_s)
+        return answer
     finally:
         _end(child)
         here.close()

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from vortex.errors import FlowNotFound
-from vortex.language.symbols import nearest
+from vortex.language.calls import nearest
 
 FOLDER = Path(__file__).parent
 REGISTERED = re.compile(r"^@register\((.*)\)", re.MULTILINE)
@@ -26,7 +26,7 @@ def aliases() -> dict[str, str]:
     for name in names():
         match = REGISTERED.search(_file(name).read_text())
         assert match is not None, name
-        found |= {alias: name for alias in QUOTED.findall(match[1])[1:]}
+        found |= dict.fromkeys(QUOTED.findall(match[1])[1:], name)
     return found
 
 

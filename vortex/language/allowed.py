@@ -4,8 +4,8 @@ import keyword
 from collections.abc import Callable, Iterator
 
 from vortex.errors import FlowContractError, FlowError, ForbiddenSyntax, UnknownOp
-from vortex.language.symbols import nearest, words
-from vortex.language.trace import Source
+from vortex.language.calls import nearest, words
+from vortex.language.place import Source
 
 MOST_NODES = 20_000
 MOST_DEPTH = 100
@@ -170,7 +170,8 @@ def _arguments(node: ast.arguments, own: set[str]) -> FlowError | None:
 CHECKS: dict[type[ast.AST], Callable[..., FlowError | None]] = {
     ast.ImportFrom: _import, ast.Attribute: _attribute, ast.Constant: _constant, ast.FunctionDef: _function,
     ast.ClassDef: _class, ast.FormattedValue: _formatted, ast.keyword: _keyword, ast.Dict: _dict, ast.For: _loop,
-    ast.arguments: _arguments, ast.Name: lambda node, own: _hidden(node.id), ast.arg: lambda node, own: _hidden(node.arg),
+    ast.arguments: _arguments, ast.Name: lambda node, own: _hidden(node.id),
+    ast.arg: lambda node, own: _hidden(node.arg),
 }
 
 
@@ -181,26 +182,26 @@ class Instrument(ast.NodeTransformer):
         guard = ast.Attribute(ast.Name("_guard", ast.Load()), name, ast.Load())
         return ast.fix_missing_locations(ast.copy_location(ast.Call(guard, args, []), node))
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802  # ast's name
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # ast's name
         return None
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:  # noqa: N802
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
         return self._guarded(node, "binary", [ast.Constant(type(node.op).__name__), node.left, node.right])
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:  # noqa: N802
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         if not isinstance(node.target, ast.Name):
             return self.generic_visit(node)
         left = ast.copy_location(ast.Name(node.target.id, ast.Load()), node)
         value = self.visit(ast.copy_location(ast.BinOp(left, node.op, node.value), node))
         return ast.copy_location(ast.Assign([node.target], value), node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         if node.value is None:
             return None
         return ast.copy_location(ast.Assign([node.target], self.visit(node.value)), node)
 
-    def visit_For(self, node: ast.For) -> ast.AST:  # noqa: N802
+    def visit_For(self, node: ast.For) -> ast.AST:
         self.generic_visit(node)
         node.iter = self._guarded(node.iter, "each", [node.iter])
         return node
@@ -210,7 +211,7 @@ class Instrument(ast.NodeTransformer):
         node.iter = self._guarded(node.iter, "each", [node.iter])
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.generic_visit(node)
         node.returns = None
         for arg in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
@@ -218,11 +219,12 @@ class Instrument(ast.NodeTransformer):
         node.body.insert(0, ast.copy_location(ast.Expr(self._guarded(node.body[0], "step", [])), node.body[0]))
         return node
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:  # noqa: N802
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         parts = [self.visit(part.value) if isinstance(part, ast.FormattedValue) else part for part in node.values]
         return self._guarded(node, "joined", parts)
 
 
 def instrument(tree: ast.Module) -> ast.Module:
     """The tree with every loop, call and sum counted and bounded. Changes `tree`."""
-    return ast.fix_missing_locations(Instrument().visit(tree))
+    Instrument().visit(tree)
+    return ast.fix_missing_locations(tree)

@@ -1,4 +1,4 @@
-"""What a legal Graph is, as rows: each rule yields what breaks it. For Graphs from anywhere, traced or read from JSON."""
+"""What a legal Graph is, as rows: each rule yields what breaks it. For traced Graphs and for JSON from anywhere."""
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 

@@ -17,7 +17,6 @@ ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv,
     "FloorDiv": operator.floordiv, "Mod": operator.mod, "Pow": operator.pow, "MatMult": operator.matmul,
 }
-Sequence_ = tuple | list
 
 
 class Guard:
@@ -44,7 +43,7 @@ class Guard:
         """left <op> right for tensors, for numbers within 64 bits, and for short lists. Raises BadArgument."""
         if isinstance(left, Value) or isinstance(right, Value):
             return _of_tensors(name, left, right)
-        if isinstance(left, Sequence_) or isinstance(right, Sequence_):
+        if isinstance(left, tuple | list) or isinstance(right, tuple | list):
             return _of_lists(name, left, right)
         if not isinstance(left, int | float) or not isinstance(right, int | float):
             raise BadArgument(f"cannot compute with {shown(left)} and {shown(right)}")
@@ -94,7 +93,7 @@ def _of_tensors(name: str, left: Any, right: Any) -> Any:
 def _of_lists(name: str, left: Any, right: Any) -> Any:
     if name == "Add" and type(left) is type(right):
         length = len(left) + len(right)
-    elif name == "Mult" and isinstance(left, Sequence_) and isinstance(right, int):
+    elif name == "Mult" and isinstance(left, tuple | list) and isinstance(right, int):
         length = len(left) * right
     else:
         raise BadArgument(f"cannot compute with {shown(left)} and {shown(right)}")

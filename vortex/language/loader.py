@@ -9,7 +9,7 @@ from vortex.language import ops
 from vortex.language.allowed import check_syntax, instrument
 from vortex.language.flow import register, vFlow
 from vortex.language.guard import Guard
-from vortex.language.trace import Source, run
+from vortex.language.place import Source, run
 
 MOST_TEXT = 65_536
 SIGNATURES = {"forward_cache": ["self", "cache"], "forward_indexer": ["self", "q", "cache"],

@@ -1,7 +1,4 @@
-"""What a flow computes with while it is traced: Values that stand for tensors, and the Tape their ops are written on."""
-import ast
-import difflib
-import math
+"""What a flow computes with while it is traced: Values that stand for tensors, and the Tape that ops are written on."""
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -9,11 +6,11 @@ from typing import Any
 
 from vortex.errors import BadArgument, FlowContractError, FlowError, ShapeMismatch, UnknownOp, WrongSide
 from vortex.ir import Attr, Geometry, Node, Type
-from vortex.language.ops.record import OPS, REQUIRED, Op, Side, Word
+from vortex.language.calls import MOST_NUMBERS, attribute, bind, nearest, number, plain, words
+from vortex.language.ops.record import OPS, Op, Side, Word
 from vortex.language.ops.shapes import shown
 
 MOST_NODES = 10_000
-MOST_NUMBERS = 10_000
 TAPE: ContextVar["Tape"] = ContextVar("tape")
 
 
@@ -95,96 +92,12 @@ class Tape:
         return ShapeMismatch(f"{written}     {error.message}", hint=hint)
 
 
-def plain(text: str) -> str:
-    """An expression without the parentheses that it does not need."""
-    return ast.unparse(ast.parse(text, mode="eval")).replace("'", '"')
-
-
-def number(value: float) -> float:
-    """A float; too large a whole number becomes infinite, which no op takes."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
 def tape() -> Tape:
     """The tape of the flow that is being traced. Raises FlowContractError outside of one."""
     found = TAPE.get(None)
     if found is None:
         raise FlowContractError("an op is called outside of forward_cache and forward_indexer")
     return found
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """A hint with the most similar of `names`."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(names))}."
-
-
-def words(*, method: bool) -> dict[str, list[Op]]:
-    """Ops by the name under which flows call them."""
-    found: dict[str, list[Op]] = {}
-    for op in OPS.values():
-        if op.word is not None and op.word.method == method:
-            found.setdefault(op.word.name, []).append(op)
-    return found
-
-
-def attribute(value: object, room: list[int], depth: int = 3) -> Attr:
-    """Lists and ranges as tuples, at most three deep and `room[0]` numbers in all. Raises BadArgument."""
-    if isinstance(value, list | tuple | range):
-        room[0] -= len(value)
-        if depth == 0 or room[0] < 0:
-            raise BadArgument(f"an argument is nested too deeply or longer than {MOST_NUMBERS:,}")
-        return tuple(attribute(item, room, depth - 1) for item in value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise BadArgument(f"an argument must be numbers, not {shown(value)}")
-
-
-def floated(value: Attr) -> Attr:
-    if isinstance(value, tuple):
-        return tuple(floated(item) for item in value)
-    return number(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def bind(word: Word, args: Sequence[object], named: Mapping[str, object]) -> tuple[list[object], dict[str, Attr]]:
-    """Operands and attributes of a call. Raises BadArgument."""
-    rest = dict(named)
-    if "dim" in dict(word.params) and rest.pop("keepdim", True) is not True:
-        raise BadArgument("an axis that is reduced is kept", hint="Leave keepdim out.")
-    order = [*word.tensors, *(name for name, _ in word.params)] if not word.many else \
-        ["parts", *(name for name, _ in word.params)]
-    if len(args) > len(order):
-        raise BadArgument(f"{word.usage} is given {len(args)} arguments")
-    given = dict(zip(order, args, strict=False))
-    twice = next((name for name in rest if name in given), None)
-    unknown = next((name for name in rest if name not in order), None)
-    if twice or unknown:
-        raise BadArgument(f"{word.usage} does not take {twice or unknown}=" if unknown else f"{twice} is given twice")
-    values = {**dict(word.params), **given, **rest}
-    missing = next((name for name in order if values.get(name, REQUIRED) is REQUIRED), None)
-    if missing:
-        raise BadArgument(f"{missing} is missing", hint=f"Write {word.usage}.")
-    return _operands(word, values), _attrs(word, values)
-
-
-def _operands(word: Word, values: Mapping[str, object]) -> list[object]:
-    if not word.many:
-        return [values[name] for name in word.tensors]
-    parts = values["parts"]
-    if not isinstance(parts, list | tuple) or not parts:
-        raise BadArgument(f"{word.usage} takes a list of tensors")
-    if len(parts) > MOST_NUMBERS:
-        raise BadArgument(f"more than {MOST_NUMBERS:,} tensors at once")
-    return list(parts)
-
-
-def _attrs(word: Word, values: Mapping[str, object]) -> dict[str, Attr]:
-    attrs = {name: attribute(values[name], [MOST_NUMBERS]) for name, _ in word.params}
-    return {name: floated(value) if name in word.floats else value
-            for name, value in attrs.items() if value is not None and name not in dict(word.given)}
 
 
 def call(ops: Sequence[Op], args: Sequence[object], named: Mapping[str, object]) -> "Value":
@@ -207,7 +120,7 @@ def _asked(op: Op, args: Sequence[object], named: Mapping[str, object]) -> bool:
 
 
 class Value:
-    """A tensor of a flow: its shape is known, its numbers are not. Its methods are the ops that are called as methods."""
+    """A tensor of a flow: its shape is known, its numbers are not. The words that are methods are its methods."""
 
     __slots__ = ("_index", "_tape")
 

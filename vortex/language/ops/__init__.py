@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from vortex.errors import UnknownOp
+from vortex.language.calls import nearest, words
 from vortex.language.ops import across, compare, elementwise, layout, noise, product, record, reduce, select, sources
-from vortex.language.symbols import Value, call, nearest, words
+from vortex.language.symbols import Value, call
 
 __all__ = ["across", "compare", "elementwise", "layout", "noise", "product", "record", "reduce", "select", "sources"]
 

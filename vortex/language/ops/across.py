@@ -1,4 +1,4 @@
-"""Ops over the blocks of a row, from `bos` to `n - eos`: softmax, normalize, causal convolution, reductions to the row."""
+"""Ops over the blocks of a row, from `bos` to `n - eos`: softmax, normalize, convolution, reductions to the row."""
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +130,7 @@ def _over_blocks(name: str, meaning: str, reduce: "Reduction") -> None:
         return reduce(x, middle).where(middle.any(-3, keepdim=True), 0.0)
 
     define(Op(
-        name=f"{name}_over_blocks", meaning=f"{meaning} over the row's blocks, one value a row; 0 where there are none.",
+        name=f"{name}_over_blocks", meaning=f"{meaning} over the row's blocks, one a row; 0 where there are none.",
         noun="overall", usage=f"x.{name}(dim=0)", spelling=word.spell, word=word, infer=_to_row, evaluate=evaluate,
         sides=INDEXER, across_blocks=True, samples=SAMPLES, operations=lambda types, out: out.rows * out.cols,
     ))

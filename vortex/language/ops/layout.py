@@ -23,8 +23,10 @@ def _slice_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geome
     axis, start, stop = inner_axis(attrs), attrs.get("start"), attrs.get("stop")
     size = types[0].shape[axis]
     if not (whole(start) and whole(stop) and 0 <= start < stop <= size):  # type: ignore[operator]  # whole() says so
-        raise BadArgument(f"the slice {shown(start)}:{shown(stop)} does not lie within axis {axis + 1}, which has {size}",
+        raise BadArgument(f"the slice {shown(start)}:{shown(stop)} is not within axis {axis + 1}, which has {size}",
                           hint=f"Write a:b with 0 <= a < b <= {size}.")
+    if stop - start == size:  # type: ignore[operator]
+        raise BadArgument(f"the slice takes all of axis {axis + 1}", hint="Leave it out.")
     return with_axis(types[0], axis, int(stop or 0) - int(start or 0))
 
 
@@ -80,7 +82,7 @@ def _cat_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometr
 def _cat(scope: "Scope", *parts: "torch.Tensor", dim: int) -> "torch.Tensor":
     import torch  # the language loads without it
 
-    lead = torch.broadcast_shapes(*(p.shape[:-2] for p in parts))
+    lead = torch.broadcast_shapes(*(p.shape[:-2] for p in parts))  # type: ignore[no-untyped-call]  # torch has none
     return torch.cat([p.expand(*lead, *p.shape[-2:]) for p in parts], dim - 3)
 
 

@@ -25,19 +25,21 @@ def _matmul_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geom
 def _matmul_hint(x: Type, y: Type, least: int, most: int) -> str:
     if x.cols == y.cols:
         return "Transpose the second: x @ y.T."
-    return f"x @ y needs [., a, K] @ [., K, b]. Slice the wider side ([..., :{least}]), or keep all {most} in the other."
+    return f"x @ y needs [., a, K] @ [., K, b]. Slice the wider side ([..., :{least}]), "\
+           f"or keep all {most} in the other."
 
 
 def _matmul(scope: "Scope", x: "torch.Tensor", y: "torch.Tensor") -> "torch.Tensor":
     """Folds the block axis into rows or columns, so that a row is one product and not one a block."""
     if x.shape[-3] == 1 and y.shape[-3] > 1:
         blocks, cols = y.shape[-3], y.shape[-1]
-        stacked = y.transpose(-1, -2).flatten(-3, -2)                       # [..., N*b, K]: a view of a transposed field
-        out = x.squeeze(-3) @ stacked.transpose(-1, -2)                     # [..., a, N*b]
-        return out.unflatten(-1, (blocks, cols)).transpose(-3, -2)
+        stacked = y.transpose(-1, -2).flatten(-3, -2)           # [..., N*b, K]: a view of a field's transpose
+        out = x.squeeze(-3) @ stacked.transpose(-1, -2)         # [..., a, N*b]
+        return out.reshape(*out.shape[:-1], blocks, cols).transpose(-3, -2)
     if y.shape[-3] == 1 and x.shape[-3] > 1:
         blocks, rows = x.shape[-3], x.shape[-2]
-        return (x.flatten(-3, -2) @ y.squeeze(-3)).unflatten(-2, (blocks, rows))
+        out = x.flatten(-3, -2) @ y.squeeze(-3)                 # [..., N*a, b]
+        return out.reshape(*out.shape[:-2], blocks, rows, out.shape[-1])
     return x @ y
 
 

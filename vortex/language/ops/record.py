@@ -20,7 +20,7 @@ class Side(StrEnum):
 
 
 class Scope(Protocol):
-    """What an op may know of the rows it is evaluated over, beside its arguments. N is the block axis (-3 of a value)."""
+    """What an op may know of the rows it is evaluated over, beside its arguments. N is the block axis, -3."""
 
     @property
     def middle(self) -> "torch.Tensor":
@@ -36,7 +36,7 @@ class Scope(Protocol):
 
     @property
     def mass(self) -> "torch.Tensor":
-        """float32, [..., N, 1, 1]: exact softmax mass of each block over the row's whole context, mean over the group."""
+        """float32, [..., N, 1, 1]: exact softmax mass of each block over the row's whole context, group mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class Op:
     infer: Callable[[Sequence[Type], Mapping[str, Any], Geometry], Type]
     evaluate: Callable[..., "torch.Tensor"]
     spelling: Callable[[Sequence[str], Mapping[str, Any]], str]
-    usage: str                                                    # how it is written, for people: x.mean(dim=1, every=None)
+    usage: str                                                    # how it is written, for people: x.mean(dim)
     sides: frozenset[Side] = frozenset({Side.CACHE, Side.INDEXER})
     samples: tuple[Sample, ...] = ()
     operations: Callable[[Sequence[Type], Type], int] = lambda args, out: out.rows * out.cols   # per value, for cost

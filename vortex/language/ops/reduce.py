@@ -39,8 +39,8 @@ def _evaluated(reduce: "Reduction", x: "torch.Tensor", dim: int, every: int | No
         return reduce(x, dim - 3).unsqueeze(dim - 3)
     groups = x.shape[dim - 3] // every
     if dim == 2:
-        return reduce(x.unflatten(-1, (groups, every)), -1)
-    return reduce(x.unflatten(-2, (groups, every)), -2)
+        return reduce(x.reshape(*x.shape[:-1], groups, every), -1)
+    return reduce(x.reshape(*x.shape[:-2], groups, every, x.shape[-1]), -2)
 
 
 def _reduction(name: str, meaning: str, noun: str, reduce: "Reduction") -> None:

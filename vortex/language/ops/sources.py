@@ -1,4 +1,5 @@
 """Where values come from: the query, fields, state, constants, and what a row knows of its blocks."""
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,8 @@ def _state_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geome
 
 def _number_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
     value = attrs.get("value")
-    if not isinstance(value, float) or not abs(value) <= LARGEST_NUMBER:
-        raise BadArgument("a number in a flow is finite in single precision",
+    if not isinstance(value, float) or not abs(value) <= LARGEST_NUMBER or (not value and math.copysign(1, value) < 0):
+        raise BadArgument("a number in a flow is finite in single precision, and zero has no sign",
                           hint="For what must never be chosen, use -1e30.")
     return Type(Lead.CONST, 1, 1)
 
@@ -54,7 +55,8 @@ def _number(scope: Scope, *, value: float) -> "torch.Tensor":
 
 define(Op(name="input", meaning="The query: one row for each head of the group.", noun="q", usage="q",
           spelling=lambda texts, attrs: str(attrs["name"]), infer=_query_type, evaluate=_supplied, leaf=True,
-          samples=(Sample(args=(), attrs={"name": "q"}),), sides=frozenset({Side.INDEXER}), operations=lambda types, out: 0))
+          samples=(Sample(args=(), attrs={"name": "q"}),), sides=frozenset({Side.INDEXER}),
+          operations=lambda types, out: 0))
 define(Op(name="field", meaning="A field of the block: k, v, or a summary.", noun="field", usage='cache["c"]',
           spelling=lambda texts, attrs: f'cache["{attrs["name"]}"]', infer=_key_type, evaluate=_supplied, leaf=True,
           samples=(Sample(args=(), attrs={"name": "k"}),), operations=lambda types, out: 0))
@@ -68,7 +70,8 @@ define(Op(name="const", meaning="A number.", noun="number", usage="0.5",
 define(Op(name="stored", meaning="A summary read after it was written: rounded as the field holds it.", noun="stored",
           usage='cache["c"]', spelling=lambda texts, attrs: texts[0], infer=unchanged,
           evaluate=lambda scope, x: x, sides=frozenset({Side.CACHE}),
-          samples=(Sample(args=(Type(Lead.BLOCK, 1, 8),), attrs={}, side=Side.CACHE),), operations=lambda types, out: 0))
+          samples=(Sample(args=(Type(Lead.BLOCK, 1, 8),), attrs={}, side=Side.CACHE),),
+          operations=lambda types, out: 0))
 
 
 def _source(name: str, meaning: str, read: "Reading") -> None:

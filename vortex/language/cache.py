@@ -1,0 +1,116 @@
+"""What a flow sees as `cache` on either side: fields are written when a block completes, state at every step."""
+import difflib
+from collections.abc import Mapping
+
+from vortex.errors import FieldError, ShapeMismatch
+from vortex.ir import Lead, Type
+from vortex.language.ops.record import OPS
+from vortex.language.ops.shapes import shown
+from vortex.language.ops.sources import KEYS_AND_VALUES, LARGEST_NUMBER
+from vortex.language.symbols import Tape, Value
+
+MOST_NAME = 64
+Shape = tuple[int, int]
+
+
+def checked_name(name: object) -> str:
+    if not isinstance(name, str) or not name.isidentifier() or len(name) > MOST_NAME:
+        raise FieldError(f"{shown(name)} does not name a field", hint='A field is named like a variable: cache["hi"].')
+    return name
+
+
+def _per_block(name: str, value: object, doing: str) -> Value:
+    """Only a tensor with one value a block can be kept. Raises FieldError, ShapeMismatch."""
+    if not isinstance(value, Value):
+        raise FieldError(f'cache["{name}"] is {doing} {shown(value)}, which is not a tensor')
+    type_ = value._node.type
+    if type_.lead is not Lead.BLOCK:
+        raise ShapeMismatch(f'cache["{name}"] is {doing} {type_}, which does not vary from block to block',
+                            hint="A field keeps one value a block.")
+    return value
+
+
+class CacheSide:
+    """`cache` in forward_cache: k and v are read, summaries are written, each once."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self.written: dict[str, Value] = {}
+
+    def __getitem__(self, name: object) -> Value:
+        name = checked_name(name)
+        if name in KEYS_AND_VALUES:
+            return _key(self._tape, name)
+        if name not in self.written:
+            raise FieldError(f'cache["{name}"] is read before it is written', hint=_written_hint(name, self.written))
+        value = self.written[name]
+        return self._tape.apply(OPS["stored"], [value], {})
+
+    def __setitem__(self, name: object, value: object) -> None:
+        name = checked_name(name)
+        if name in KEYS_AND_VALUES:
+            raise FieldError(f'cache["{name}"] holds the keys or values themselves and is never written',
+                             hint="Write to a field of another name.")
+        if name in self.written:
+            raise FieldError(f'cache["{name}"] is written twice', hint="Give the second value a name of its own.")
+        self.written[name] = _per_block(name, value, "written with")
+
+    def state(self, name: object, first: object = 0.0) -> Value:
+        raise FieldError("state is read in forward_indexer only")
+
+
+class IndexerSide:
+    """`cache` in forward_indexer: k, v, summaries and state are read, state is saved."""
+
+    def __init__(self, tape: Tape, summaries: Mapping[str, Type], shapes: Mapping[str, Shape], guess: Shape) -> None:
+        self._tape = tape
+        self._summaries = summaries
+        self._shapes = shapes
+        self._guess = guess
+        self.first: dict[str, float] = {}
+        self.saved: dict[str, Value] = {}
+
+    def __getitem__(self, name: object) -> Value:
+        name = checked_name(name)
+        if name in KEYS_AND_VALUES:
+            return _key(self._tape, name)
+        if name in self.saved or name in self.first:
+            raise FieldError(f'cache["{name}"] is state, and its value before this step is asked for by another word',
+                             hint=f'Write cache.state("{name}", first=0.0).')
+        if name not in self._summaries:
+            raise FieldError(f'cache["{name}"] is never written', hint=_written_hint(name, self._summaries))
+        return self._tape.leaf("field", self._summaries[name], name=name)
+
+    def state(self, name: object, first: object = 0.0) -> Value:
+        """The value saved under `name` by the last step; `first` for a block that is new."""
+        name = self._own(name)
+        if not isinstance(first, int | float) or not abs(first) <= LARGEST_NUMBER:
+            raise FieldError(f"first={shown(first)} is not a finite number")
+        if self.first.setdefault(name, float(first)) != float(first):
+            raise FieldError(f'the state "{name}" is given two first values, {self.first[name]} and {float(first)}')
+        return self._tape.leaf("state", Type(Lead.BLOCK, *self._shapes.get(name, self._guess)), name=name)
+
+    def __setitem__(self, name: object, value: object) -> None:
+        name = self._own(name)
+        if name in self.saved:
+            raise FieldError(f'cache["{name}"] is written twice', hint="Save a state once a step.")
+        self.saved[name] = _per_block(name, value, "saved as")
+
+    def _own(self, name: object) -> str:
+        name = checked_name(name)
+        if name in KEYS_AND_VALUES or name in self._summaries:
+            raise FieldError(f'cache["{name}"] is written when a block completes and cannot be state as well',
+                             hint="Give the state a name of its own.")
+        return name
+
+
+def _key(tape: Tape, name: str) -> Value:
+    return tape.leaf("field", OPS["field"].infer((), {"name": name}, tape.geometry), name=name)
+
+
+def _written_hint(name: str, written: Mapping[str, object]) -> str:
+    names = [*KEYS_AND_VALUES, *written]
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f'Did you mean cache["{close[0]}"]?'
+    return f'Write it in forward_cache first: cache["{name}"] = ...; there are {", ".join(names)}.'
