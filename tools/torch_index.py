@@ -1,4 +1,4 @@
-"""Prints the pip option for PyTorch's CPU wheels, where they are wanted (no GPU here) and to be had (the index answers in 5 s)."""
+"""Prints the pip option for PyTorch's CPU wheels, if no GPU is here and their index answers within 5 s."""
 import shutil
 import urllib.error
 import urllib.request

@@ -1,4 +1,4 @@
-"""How many blocks a row may attend in a decode step (semantics: topk_val excludes the reserved blocks, the ratio includes them)."""
+"""How many blocks a row may attend in a decode step; `topk_val` excludes the reserved blocks, the ratio includes them."""
 import ctypes
 
 from vortex.config import OperatingPoint
