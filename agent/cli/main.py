@@ -1,0 +1,57 @@
+"""The `vortex` command: its table of commands, and the one place where a refusal becomes a message and an exit code."""
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from vortex.errors import VortexError
+
+COMMANDS = {
+    "run": "Run a campaign, or go on with it where it stood.",
+    "resume": "Go on with a campaign of the archive, by its name.",
+    "status": "What campaigns there are and how far they are.",
+    "frontier": "The candidates that no other beats, with their intervals.",
+    "show": "One candidate: source, report, lineage.",
+    "why": "Why a candidate is, or is not, on the frontier.",
+    "eval": "Judge one flow beside the controls.",
+    "export": "Write a candidate into a folder to take home.",
+    "verify": "Rerun an exported candidate here and compare with its manifest.",
+    "check": "Check one flow: nothing is run, a second at most.",
+    "flows": "The built-in flows; or the source of one.",
+    "ops": "The words of the language; or one of them.",
+    "doctor": "What is installed and usable here.",
+}
+
+
+def application(wanted: str) -> typer.Typer:
+    """All commands by name; only the wanted one is imported, so that help and checks answer at once."""
+    app = typer.Typer(name="vortex", help="Discovers sparse-attention algorithms: proposes, checks, measures, keeps the best.",
+                      no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.callback()(_nothing)
+    for name, summary in COMMANDS.items():
+        function = importlib.import_module(f"agent.cli.{name}").command if name == wanted else _nothing
+        app.command(name, short_help=summary)(function)
+    return app
+
+
+def _nothing() -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command. Refusals go to stderr (as JSON with --json) and end with their exit code, 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    wanted = next((word for word in words if not word.startswith("-")), "")
+    try:
+        application(wanted)(words, prog_name="vortex")
+    except VortexError as error:
+        print(json.dumps(error.to_json()) if "--json" in words else error.report(), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""`vortex resume NAME`: goes on with a campaign that the archive knows."""
+from typing import Annotated
+
+import typer
+
+from agent.cli.options import DEFAULT_DB, Db, Json, Quiet
+from agent.cli.run import Shown, Timings, go_on
+from agent.opening import recorded, reopen
+from search.store.archive import open_archive
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A campaign; the latest one without.")] = None,
+    db: Db = DEFAULT_DB,
+    quiet: Quiet = False,
+    json: Json = False,
+    timings: Timings = None,
+) -> None:
+    """Go on with a campaign where it stood; its settings are those it was started with."""
+    archive = open_archive(db, create=False)
+    record = recorded(archive, name)
+    go_on(archive, reopen(archive, record.name), Shown(db, quiet, json), timings, record.state == "finished")

@@ -1,0 +1,60 @@
+"""`vortex run CAMPAIGN.toml`: runs a campaign, goes on with it, or shows it when it is finished."""
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent import campaign as campaigns
+from agent.campaign import Campaign
+from agent.cli.frontier import told
+from agent.cli.live import JsonLines, Lines
+from agent.cli.options import DEFAULT_DB, Db, Json, Quiet
+from agent.cli.text import to_json_line
+from agent.loop import Outcome, run
+from agent.opening import enter
+from agent.watch import Quiet as QuietWatch
+from search.store.archive import Archive, open_archive
+
+Timings = Annotated[Path | None, typer.Option(help="Replay speed timings that stand in this file; add those that do not.")]
+
+
+def command(
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="A TOML file, or the name of a shipped one.")],
+    set: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="budget.candidates=8; repeatable.")] = None,
+    db: Db = DEFAULT_DB,
+    quiet: Quiet = False,
+    json: Json = False,
+    timings: Timings = None,
+) -> None:
+    """Run a campaign. The same command goes on with one that was interrupted, and shows one that is finished."""
+    chosen = campaigns.load(campaign, set or [])
+    archive = open_archive(db)
+    finished = enter(archive, chosen).state == "finished"
+    go_on(archive, chosen, Shown(db, quiet, json), timings, finished)
+
+
+class Shown:
+    """How a run is shown: `place` is the archive as the user named it."""
+
+    def __init__(self, place: str, quiet: bool, json: bool) -> None:
+        self.place, self.quiet, self.json = place, quiet, json
+
+
+def go_on(archive: Archive, campaign: Campaign, shown: Shown, timings: Path | None, finished: bool) -> None:
+    """Runs what is left and shows the frontier. Exit code 130 when it was stopped before its end."""
+    outcome = None if finished else _run(archive, campaign, shown, timings)
+    if shown.json:
+        print(to_json_line({"event": "ended", "campaign": campaign.name, "finished": finished or outcome is not None
+                            and outcome.finished, "overhead": None if outcome is None else outcome.overhead}))
+    elif outcome is None or outcome.finished:
+        print(f"\n{campaign.name} is finished" + ("" if outcome is None else f"; the loop itself took {outcome.overhead:.1%}"))
+        print(told(archive, campaign.name))
+    if outcome is not None and not outcome.finished:
+        raise typer.Exit(130)
+
+
+def _run(archive: Archive, campaign: Campaign, shown: Shown, timings: Path | None) -> Outcome:
+    if shown.quiet and not shown.json:
+        return run(campaign, archive, QuietWatch(), timings)
+    with JsonLines() if shown.json else Lines(campaign, shown.place) as watch:
+        return run(campaign, archive, watch, timings)

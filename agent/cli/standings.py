@@ -1,0 +1,75 @@
+"""The frontier as a table, as JSON and as CSV."""
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from agent.cli.text import columns
+from agent.cli.words import MOST_NAME, short
+from search.candidate import Candidate
+from search.frontier import Frontier, Place, Standing
+from search.words import accuracy_text, bytes_text, lengths_text, share_text, speed_text
+
+
+def table(frontier: Frontier, standings: Sequence[Standing], candidates: Mapping[int, Candidate]) -> str:
+    """One line a candidate, under a head that names both lengths."""
+    head = ("#", f"accuracy{lengths_text(frontier.accuracy_lengths)}", f"speed{lengths_text(frontier.speed_lengths)}",
+            "tier", "flow", "share", "read per step", "found")
+    return columns([head, *(_line(one, candidates) for one in standings)])
+
+
+def shown(frontier: Frontier, all_of_them: bool) -> tuple[Standing, ...]:
+    """The frontier and the controls; all that was measured with `all_of_them`."""
+    return frontier.standings if all_of_them else frontier.at(Place.BEST, Place.CONTROL)
+
+
+def rest_text(frontier: Frontier) -> str:
+    """How many are not shown, and why."""
+    near, beaten = len(frontier.at(Place.NEAR)), len(frontier.at(Place.BEATEN))
+    parts = ([f"{near} more within noise of these"] if near else []) + ([f"{beaten} beaten"] if beaten else [])
+    return f"{', '.join(parts)} (--all)." if parts else ""
+
+
+def _line(one: Standing, candidates: Mapping[int, Candidate]) -> tuple[str, ...]:
+    candidate = one.candidate
+    share = "-" if candidate.is_dense else share_text(one.share)
+    return (str(candidate.id), accuracy_text(one.accuracy), speed_text(one.speed), _tier(one),
+            short(candidate.name, MOST_NAME), share, bytes_text(one.bytes_per_step), _found(candidate, candidates))
+
+
+def _tier(one: Standing) -> str:
+    places = {Place.NEAR: ", within noise", Place.BEATEN: ", beaten"}
+    return one.candidate.tier + places.get(one.place, "")
+
+
+def _found(candidate: Candidate, candidates: Mapping[int, Candidate]) -> str:
+    if candidate.tier == "control":
+        return "-"
+    roots = dict.fromkeys(f"{candidates[p].name.split(' + ')[0]} ({p})" for p in candidate.parents if p in candidates)
+    return f"round {candidate.round}" + (f", from {' and '.join(roots)}" if roots else "")
+
+
+def record(one: Standing) -> dict[str, Any]:
+    """A standing as plain values."""
+    candidate = one.candidate
+    return {
+        "id": candidate.id, "name": candidate.name, "tier": candidate.tier, "place": str(one.place),
+        "accuracy": asdict(one.accuracy), "speed": asdict(one.speed), "share": one.share,
+        "bytes_per_step": one.bytes_per_step, "round": candidate.round, "parents": list(candidate.parents),
+        "author": candidate.author, "hypothesis": candidate.hypothesis, "flow_hash": candidate.flow.hash,
+        "point": candidate.point.model_dump(mode="json"), "rival": one.rival, "doubt": one.doubt,
+    }
+
+
+def as_csv(standings: Sequence[Standing]) -> str:
+    """A head and a line a candidate; figures with the ends of their intervals."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("id", "name", "tier", "place", "accuracy", "accuracy_low", "accuracy_high", "speed", "speed_low",
+                     "speed_high", "share", "bytes_per_step", "round", "parents"))
+    for one in standings:
+        candidate, a, s = one.candidate, one.accuracy, one.speed
+        writer.writerow((candidate.id, candidate.name, candidate.tier, one.place, a.value, a.low, a.high, s.value, s.low,
+                         s.high, one.share, one.bytes_per_step, candidate.round, " ".join(map(str, candidate.parents))))
+    return out.getvalue().rstrip("\n")

@@ -1,0 +1,117 @@
+"""From a draft to a judged candidate: entered, compared with what was tried, put through the funnel, ended by name."""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.clock import Clock
+from agent.stop import Stop
+from agent.watch import Watch
+from evaluator.funnel import Book, Funnel, Work
+from evaluator.report import Report, Row, StageResult, Status
+from search.candidate import Candidate, Draft, FlowRecord, flow_record
+from search.novelty import earlier
+from search.store.archive import Archive
+from vortex import child
+from vortex.compiler.front import load
+from vortex.errors import VortexError
+from vortex.ir import Geometry, Graph
+
+LOAD_WALL_S = 20.0
+LOAD_MEMORY_BYTES = 2 << 30
+
+
+def load_untrusted(path: str, text: str, geometry: Geometry) -> tuple[FlowRecord, VortexError | None]:
+    """Loads a flow in a child process with limits: a text that hangs or eats memory ends as a refusal.
+
+    Gives the flow's record, and the refusal where the text is no legal flow.
+    """
+    try:
+        found = child.run(_load, text, path, geometry, wall_s=LOAD_WALL_S, memory_bytes=LOAD_MEMORY_BYTES)
+    except VortexError as error:
+        return flow_record(path, text, None), error
+    graph = Graph.from_json(found)
+    return flow_record(graph.name, text, graph), None
+
+
+def _load(text: str, path: str, geometry: Geometry) -> str:
+    return load(text, path, geometry).to_json()
+
+
+@dataclass(frozen=True)
+class TimedBook:
+    """A Book whose writing counts as the loop's own time."""
+
+    book: Book
+    clock: Clock
+
+    def rows(self, stage: str) -> Sequence[Row]:
+        with self.clock.part("recording"):
+            return self.book.rows(stage)
+
+    def add(self, row: Row) -> None:
+        with self.clock.part("recording"):
+            self.book.add(row)
+
+    def result(self, stage: str) -> StageResult | None:
+        with self.clock.part("recording"):
+            return self.book.result(stage)
+
+    def close(self, result: StageResult) -> None:
+        with self.clock.part("recording"):
+            self.book.close(result)
+
+    def dense(self, stage: str) -> Sequence[Row]:
+        with self.clock.part("recording"):
+            return self.book.dense(stage)
+
+
+@dataclass(frozen=True)
+class StoppingWatch:
+    """Passes on what the funnel tells, and ends the run between two rows when that was asked for."""
+
+    watch: Watch
+    stop: Stop
+
+    def stage_started(self, stage: str, done: int, total: int) -> None:
+        self.watch.stage_started(stage, done, total)
+        self.stop.check()
+
+    def row(self, row: Row, done: int, total: int) -> None:
+        self.watch.row(row, done, total)
+        self.stop.check()
+
+    def stage_ended(self, result: StageResult) -> None:
+        self.watch.stage_ended(result)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Everything that judging one candidate takes. `funnel` gates; `controls` is the same without gates."""
+
+    archive: Archive
+    funnel: Funnel
+    controls: Funnel
+    watch: Watch
+    stop: Stop
+    clock: Clock
+    environment: int
+
+    def judge(self, draft: Draft, refusal: VortexError | None = None) -> Candidate:
+        """A candidate that ended is left as it is; a half-done one goes on. Raises Stopped between two rows."""
+        candidate = self.archive.add_candidate(draft)
+        if candidate.status not in (None, Status.INFRASTRUCTURE):
+            return candidate
+        self.watch.candidate_started(candidate)
+        first = earlier(self.archive, draft)
+        if first is not None:
+            return self.archive.finish(candidate, Status.DUPLICATE, first.id)
+        report = self._report(candidate, refusal)
+        return self.archive.finish(candidate, report.status)
+
+    def _report(self, candidate: Candidate, refusal: VortexError | None) -> Report:
+        control = candidate.tier == "control"
+        work = Work(name=candidate.name, source=candidate.flow.source, point=candidate.point, refusal=refusal,
+                    graph=None if candidate.is_dense else candidate.flow.graph)
+        book = TimedBook(self.archive.book(candidate, self.environment), self.clock)
+        with self.clock.part("evaluating"):
+            funnel = self.controls if control else self.funnel
+            return funnel.judge(work, book, StoppingWatch(self.watch, self.stop))

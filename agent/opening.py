@@ -1,0 +1,38 @@
+"""How a campaign meets the archive: entered as new, gone on with as it was, refused when its file has changed."""
+import json
+
+from agent.campaign import Campaign, differences, from_json
+from search.store.archive import Archive
+from search.store.convert import CampaignRecord
+from vortex.errors import CampaignError
+
+
+def enter(archive: Archive, campaign: Campaign) -> CampaignRecord:
+    """The campaign's record. Raises CampaignError, showing the differences, when the name stands for other settings."""
+    settings = json.loads(json.dumps(campaign.to_json()))
+    record = archive.campaign(campaign.name)
+    if record is None:
+        return archive.create_campaign(campaign.name, campaign.text, settings, campaign.seed)
+    changed = list(differences(record.settings, settings))
+    if changed:
+        listed = "\n".join(f"  {line}" for line in changed)
+        raise CampaignError(f"campaign {campaign.name} was started with other settings:\n{listed}",
+                            hint=f"Go on as it was: vortex resume {campaign.name}\n"
+                                 "Or run the new one under another name: --set campaign.name=...")
+    return record
+
+
+def reopen(archive: Archive, name: str) -> Campaign:
+    """The campaign as the archive keeps it. Raises CampaignError when there is none of this name."""
+    record = recorded(archive, name)
+    return from_json(record.settings, record.name, record.text)
+
+
+def recorded(archive: Archive, name: str | None) -> CampaignRecord:
+    """A campaign by name, the latest one without. Raises CampaignError."""
+    found = archive.latest_campaign() if name is None else archive.campaign(name)
+    if found is None:
+        names = ", ".join(one.name for one in archive.campaigns())
+        what = "there is no campaign yet" if name is None else f"there is no campaign {name!r} here"
+        raise CampaignError(what, hint=f"Campaigns here: {names}." if names else "Start one: vortex run quickstart")
+    return found

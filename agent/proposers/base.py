@@ -1,0 +1,58 @@
+"""The contract of a proposer: what it is told about a round, and what it hands back."""
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Protocol
+
+from evaluator.report import Report
+from vortex.config import OperatingPoint
+from vortex.ir import Geometry, Graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """A flow to start from. `id` is its candidate's number; a seed that was not judged has none and no report."""
+
+    name: str
+    graph: Graph
+    point: OperatingPoint
+    id: int | None = None
+    report: Report | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What a proposer may know: rows of finished rounds only, so that a round interrupted is proposed again the same.
+
+    `known` holds (Graph hash, point hash) of what was tried; `seeds` are built-in flows.
+    """
+
+    number: int
+    parents: tuple[Parent, ...]
+    seeds: tuple[Parent, ...]
+    geometry: Geometry
+    point: OperatingPoint
+    knobs: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    known: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A flow as text at a point. `parents` are numbers of candidates."""
+
+    name: str
+    source: str
+    point: OperatingPoint
+    hypothesis: str
+    author: str
+    parents: tuple[int, ...] = ()
+
+
+class Proposer(Protocol):
+    """`rng` is the only source of chance: the same round and the same rng give the same proposals."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def propose(self, round: Round, rng: Random, count: int) -> Iterator[Proposal]:
+        """At most `count` proposals; fewer when it runs out of ideas."""
