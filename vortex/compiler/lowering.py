@@ -45,9 +45,8 @@ def _blocks_times_row(scope: Scope, x: Value, y: Value) -> Value:
 
 
 def _sum_of_products(scope: Scope, row: Value, blocks: Value) -> Value:
-    """(row * blocks).sum(dim=2), where one of them has a single row of its own."""
-    out = _row_by_blocks(row, blocks)
-    return out if blocks.shape[3] == 1 else out.transpose(3, 4)
+    """kron(row, blocks, dim=1).sum(dim=2), which is (row * blocks).sum(dim=2) where one of them has a single row."""
+    return _row_by_blocks(row, blocks).flatten(3, 4)[..., None]
 
 
 def _sum_of_bounds(scope: Scope, row: Value, high: Value, low: Value) -> Value:
@@ -70,12 +69,14 @@ def _is_block(node: Node) -> bool:
 
 def _row_and_block(nodes: Sequence[Node], index: int) -> tuple[int, int] | None:
     """The operands of a multiplication whose sum over dim 2 is a product: (one per row, one per block), else None."""
-    if nodes[index].op != "multiply":
+    node = nodes[index]
+    if node.op not in ("multiply", "kron") or (node.op == "kron" and node.attr("dim") not in (1, (1,))):
         return None
-    row, block = sorted(nodes[index].args, key=lambda a: _is_block(nodes[a]))
+    row, block = sorted(node.args, key=lambda a: _is_block(nodes[a]))
     x, y = nodes[row], nodes[block]
-    fits = _is_row(x) and _is_block(y) and x.type.cols == y.type.cols and 1 in (x.type.rows, y.type.rows)
-    return (row, block) if fits else None
+    # Rows of a kron are in the order of its first operand; where one has a single row, both orders are one.
+    in_order = (node.op == "kron" and node.args[0] == row) or 1 in (x.type.rows, y.type.rows)
+    return (row, block) if _is_row(x) and _is_block(y) and x.type.cols == y.type.cols and in_order else None
 
 
 def _reduces_columns(node: Node) -> bool:

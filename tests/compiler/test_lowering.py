@@ -1,0 +1,36 @@
+"""Which patterns are lowered: what a lowered pattern swallows is not computed any more."""
+import pytest
+
+from tests.compiler.world import built_in, written
+from vortex.compiler.lowering import live, lower_indexer
+from vortex.ir import Geometry, Graph
+
+GEOMETRY = Geometry(block_size=32, head_dim=32, group=2)
+
+
+def computed(graph: Graph) -> list[str]:
+    """Ops of the nodes that are still computed, by the functions that compute them."""
+    calls = lower_indexer(graph)
+    names = [getattr(calls[i].function, "__name__", graph.indexer[i].op) for i in live(calls, [graph.selection])]
+    return sorted(name for name in names if name.startswith("_") or name in ("multiply", "kron", "maximum", "matmul"))
+
+
+@pytest.mark.parametrize(("body", "left"), [
+    ("return ops.topk((q.mean(dim=1) * cache['c']).sum(dim=2))", ["_sum_of_products"]),
+    ("return ops.topk(ops.maximum(q * cache['hi'], q * cache['lo']).sum(dim=2).max(dim=1))", ["_sum_of_bounds"]),
+    ("return ops.topk(ops.maximum(q * cache['lo'], cache['hi'] * q).sum(dim=2).max(dim=1))", ["_sum_of_bounds"]),
+    ("return ops.topk(ops.maximum(q * cache['hi'], q * cache['c']).sum(dim=2).max(dim=1))",
+     ["_sum_of_unordered_bounds"]),
+    ("return ops.topk(q.mean(dim=1) @ cache['c'].T)", ["_row_times_blocks"]),
+    ("return ops.topk((cache['c'] @ q.T).max(dim=2))", ["_blocks_times_row"]),
+    ("return ops.topk((q * cache['p']).sum(dim=2).max(dim=1))", ["multiply"]),
+    ("return ops.topk(ops.maximum(q * cache['hi'], -q * cache['lo']).sum(dim=2).max(dim=1))",
+     ["maximum", "multiply", "multiply"]),
+])
+def test_pattern_becomes_products(body: str, left: list[str]) -> None:
+    assert computed(written(body, GEOMETRY)) == left
+
+
+@pytest.mark.parametrize("name", ["quest", "masked-quest", "lserve"])
+def test_bounds_of_keys_are_known_to_be_in_order(name: str) -> None:
+    assert computed(built_in(name, GEOMETRY)) == ["_sum_of_bounds"]
