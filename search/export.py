@@ -115,7 +115,7 @@ def _check_target(to: Path, force: bool) -> None:
     if not to.is_dir():
         raise BundleError(f"{to} is a file", hint="Give --to a folder.")
     if any(to.iterdir()) and not (force and (to / MANIFEST).is_file()):
-        hint = "Only an earlier bundle is replaced." if force else "Give --to another folder, or replace a bundle by --force."
+        hint = "Only an earlier bundle is replaced." if force else "Give --to another folder, or --force for a bundle."
         raise BundleError(f"the folder {to} is not empty", hint=hint)
 
 
@@ -142,4 +142,4 @@ def _read(path: Path, name: str) -> str:
     try:
         return (path / name).read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} is not a bundle: {name} cannot be read", hint="`vortex export` writes one.") from error
+        raise BundleError(f"{path} is no bundle: {name} cannot be read", hint="`vortex export` writes one.") from error

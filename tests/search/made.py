@@ -4,7 +4,10 @@ from random import Random
 from evaluator import statistics
 from evaluator.report import Report, Row, StageResult, Status
 from search.candidate import Candidate, Entry, FlowRecord, Tier
+from vortex import flows
+from vortex.compiler.front import load
 from vortex.config import OperatingPoint
+from vortex.ir import Geometry, Graph
 
 PROBLEMS = 40
 
@@ -40,3 +43,9 @@ def entry(id: int, accuracy: float = 0.5, speed: float = 2.0, *, tier: Tier = "p
 
 def dense(id: int = 1, accuracy: float = 0.95) -> Entry:
     return entry(id, accuracy, 1.0, tier="control", name="dense", round=0)
+
+
+def graph() -> Graph:
+    """A built-in flow's."""
+    _, source, path = flows.read("centroid")
+    return load(source, str(path), Geometry(16, 32, 2))
