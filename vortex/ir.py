@@ -190,9 +190,14 @@ def node_hashes(nodes: Sequence[Node], named: Mapping[str, str]) -> list[str]:
     return hashes
 
 
-def _meaning(graph: Graph) -> str:
+def summary_meanings(graph: Graph) -> dict[str, str]:
+    """The meaning behind the name of each summary: what is written into it."""
     cache = node_hashes(graph.cache, {})
-    named = {name: _digest("summary", cache[node]) for name, node in graph.writes}
+    return {name: _digest("summary", cache[node]) for name, node in graph.writes}
+
+
+def _meaning(graph: Graph) -> str:
+    named = summary_meanings(graph)
     for state in graph.states:
         named[state.name] = _digest("state", state.first, state.rows, state.cols)
     # A state's value is made of its own last value: as many rounds as there are states tell any two of them apart.

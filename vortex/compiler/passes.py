@@ -1,8 +1,8 @@
 """Named rewrites from Graph to Graph that keep its meaning: dead code, common subexpressions, order of operands."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from vortex.ir import Graph, Node, node_hash, node_hashes
+from vortex.ir import Graph, Node, node_hash, node_hashes, summary_meanings
 from vortex.language.ops.record import OPS
 
 Pass = Callable[[Graph], Graph]
@@ -55,33 +55,37 @@ def without_dead_code(graph: Graph) -> Graph:
     )
 
 
-def _first_of_equals(nodes: Sequence[Node]) -> list[int]:
+def _first_of_equals(nodes: Sequence[Node], named: Mapping[str, str]) -> list[int]:
     first: dict[str, int] = {}
-    return [first.setdefault(digest, index) for index, digest in enumerate(node_hashes(nodes, {}))]
+    return [first.setdefault(digest, index) for index, digest in enumerate(node_hashes(nodes, named))]
 
 
 def with_shared_subexpressions(graph: Graph) -> Graph:
-    """Computes equal values once."""
-    return _with_programs(graph, _first_of_equals(graph.cache), _first_of_equals(graph.indexer))
+    """Computes equal values once; two summaries of one value are one."""
+    indexer = _first_of_equals(graph.indexer, summary_meanings(graph))
+    return _with_programs(graph, _first_of_equals(graph.cache, {}), indexer)
 
 
-def _sorted_operands(nodes: Sequence[Node]) -> tuple[Node, ...]:
+def _sorted_operands(nodes: Sequence[Node], named: Mapping[str, str]) -> tuple[Node, ...]:
     digests: list[str] = []
     out: list[Node] = []
     for node in nodes:
         if OPS[node.op].commutative:
             node = replace(node, args=tuple(sorted(node.args, key=lambda a: digests[a])))
         out.append(node)
-        digests.append(node_hash(node, digests, {}))
+        digests.append(node_hash(node, digests, named))
     return tuple(out)
 
 
 def with_ordered_operands(graph: Graph) -> Graph:
     """Gives the operands of commutative ops one order, so that `a + b` and `b + a` are one Graph."""
-    return replace(graph, cache=_sorted_operands(graph.cache), indexer=_sorted_operands(graph.indexer))
+    graph = replace(graph, cache=_sorted_operands(graph.cache, {}))
+    # The order must not depend on what fields are called.
+    states = {f.name: f"state {f.first} {f.rows} {f.cols}" for f in graph.states}
+    return replace(graph, indexer=_sorted_operands(graph.indexer, {**summary_meanings(graph), **states}))
 
 
-PASSES: tuple[Pass, ...] = (without_dead_code, with_ordered_operands, with_shared_subexpressions)
+PASSES: tuple[Pass, ...] = (without_dead_code, with_ordered_operands, with_shared_subexpressions, without_dead_code)
 
 
 def canonical(graph: Graph) -> Graph:

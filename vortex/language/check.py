@@ -115,13 +115,6 @@ def fields_are_written_once(graph: Graph) -> Iterator[str]:
                 yield f"field {name!r} is {field_type} and is written with {nodes[index].type}"
 
 
-def stored_values_were_written(graph: Graph) -> Iterator[str]:
-    written = {index for _, index in graph.writes}
-    for index, node in enumerate(graph.cache):
-        if node.op == "stored" and node.args[0] not in written:
-            yield f"{_named(Side.CACHE, index, node)} reads what is not written to a field"
-
-
 def selection_ends_the_indexer(graph: Graph) -> Iterator[str]:
     if graph.indexer[graph.selection].type != SELECTION:
         yield "the selection is not a Selection"
@@ -134,8 +127,7 @@ def selection_ends_the_indexer(graph: Graph) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     geometry_is_possible, programs_are_not_too_long, fields_have_names_of_their_own, ops_are_used_as_they_are_meant,
-    types_are_what_the_ops_make, reads_are_of_fields_that_exist, fields_are_written_once, stored_values_were_written,
-    selection_ends_the_indexer,
+    types_are_what_the_ops_make, reads_are_of_fields_that_exist, fields_are_written_once, selection_ends_the_indexer,
 )
 
 

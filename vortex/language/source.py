@@ -5,7 +5,9 @@ import keyword
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import count
 
 from vortex.ir import Field, FieldKind, Graph, Node, Writes
 from vortex.language.calls import plain
@@ -20,6 +22,7 @@ REPEATED = ("input", "field", "const", "stored", "position", "random", "mass", "
 
 def to_source(graph: Graph, *, name: str, doc: str) -> str:
     """The text of a flow that registers `name`, with `doc` as the sentence at its top."""
+    graph = _with_stored_written(graph)
     fields = {f.name: f for f in graph.fields}
     parts = [f'"""{_docstring(doc)}"""', "from vortex import ops, register, vFlow", "", "",
              f"@register({json.dumps(name)})", f"class {_class_name(name)}(vFlow):"]
@@ -35,6 +38,27 @@ def to_source(graph: Graph, *, name: str, doc: str) -> str:
     for body in bodies:
         parts += [*body, ""]
     return "\n".join(parts)
+
+
+def _live(nodes: Sequence[Node], roots: Iterable[int]) -> list[int]:
+    """The nodes that `roots` are made of, in order."""
+    wanted = set(roots)
+    for index in range(len(nodes) - 1, -1, -1):
+        if index in wanted:
+            wanted.update(nodes[index].args)
+    return sorted(wanted)
+
+
+def _with_stored_written(graph: Graph) -> Graph:
+    """A value that is read as a field holds it needs a field to be read from, even where nothing else reads that."""
+    written = {node for _, node in graph.writes}
+    stored = [graph.cache[i].args[0] for i in _live(graph.cache, written) if graph.cache[i].op == "stored"]
+    missing = [node for node in dict.fromkeys(stored) if node not in written]
+    taken = {f.name for f in graph.fields}
+    free = (name for number in count(1) if (name := f"rounded_{number}") not in taken)
+    new = [(name, node) for node, name in zip(missing, free, strict=False)]
+    fields = [Field(name, *graph.cache[node].type.shape) for name, node in new]
+    return replace(graph, writes=(*graph.writes, *new), fields=(*graph.fields, *fields))
 
 
 def _docstring(doc: str) -> str:
@@ -69,7 +93,7 @@ class Writer:
 
     def body(self, roots: Sequence[int]) -> list[str]:
         """The statements; the last root, where there is one, is returned."""
-        live = self._live([*roots, *(node for _, node in self.writes)])
+        live = _live(self.nodes, [*roots, *(node for _, node in self.writes)])
         uses = self._uses(live, roots)
         lines = self._unread_state(live)
         for index in live:
@@ -81,13 +105,6 @@ class Writer:
             self.texts[index] = variable if named else text
             lines += [f'{INDENT}cache["{name}"] = {self.texts[index]}' for name, node in self.writes if node == index]
         return lines + [f"{INDENT}return {self.texts[root]}" for root in roots]
-
-    def _live(self, roots: Sequence[int]) -> list[int]:
-        wanted = set(roots)
-        for index in range(len(self.nodes) - 1, -1, -1):
-            if index in wanted:
-                wanted.update(self.nodes[index].args)
-        return sorted(wanted)
 
     def _uses(self, live: Sequence[int], roots: Sequence[int]) -> Counter[int]:
         """How often each value is written out."""
