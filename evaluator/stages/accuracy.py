@@ -59,7 +59,6 @@ class AccuracyStage:
         for chunk in (problems[first:first + size] for first in range(0, len(problems), size)):
             missing = {problem.id for problem in chunk if (problem.id, 0) not in done}
             if missing:
-                engine.use(graph, point)                   # forgets the prefixes of the chunk before
                 completions = engine.generate([_request(problem, engine.tokenizer) for problem in chunk])
                 yield from (_answered(c, engine.tokenizer) for c in completions if c.id in missing)
 
