@@ -39,7 +39,7 @@ from search.store.tables import (
     ProblemRow,
     StageResultRow,
 )
-from vortex.errors import CampaignError
+from vortex.errors import ArchiveError, CampaignError
 
 
 def open_archive(where: str | Path, create: bool = True) -> "Archive":
@@ -48,7 +48,11 @@ def open_archive(where: str | Path, create: bool = True) -> "Archive":
     if place.path is not None:
         check_file(place.path, create)
     engine = make_engine(place)
-    prepare(engine, place)
+    try:
+        prepare(engine, place)
+    except ArchiveError:
+        engine.dispose()
+        raise
     return Archive(Database(engine, place))
 
 

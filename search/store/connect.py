@@ -67,6 +67,8 @@ def check_file(path: Path, create: bool) -> None:
             raise ArchiveError(f"there is no folder {path.parent}", hint="Make it first, or give --db another file.")
         _check_writable(path.parent, path)
         return
+    if not path.is_file():
+        raise ArchiveError(f"{path} is not a database", hint="Give --db a file, such as results.db.")
     # A file that says it is read-only is left alone even when the system would let us write to it.
     _check_writable(path, path)
     _check_writable(path.parent, path)
@@ -75,7 +77,7 @@ def check_file(path: Path, create: bool) -> None:
             header = file.read(len(HEADER))
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read: {error.strerror}", hint="Give --db another file.") from error
-    if not path.is_file() or header not in (b"", HEADER):
+    if header not in (b"", HEADER):
         raise ArchiveError(f"{path} is not a database", hint="Give --db another file; this one is left as it is.")
 
 
