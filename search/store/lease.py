@@ -60,7 +60,7 @@ def hold(database: Database, campaign: str) -> Iterator[Lease]:
     """Raises CampaignError naming the holder when a living process runs the campaign."""
     lease = Lease(database, campaign, f"{uuid.uuid4().hex}@{_started(os.getpid())}")
     with database.write() as session:
-        row = session.scalars(select(CampaignRow).filter_by(name=campaign)).one()
+        row = session.scalars(select(CampaignRow).filter_by(name=campaign).with_for_update()).one()
         if row.holder and _alive(row):
             raise CampaignError(f"campaign {campaign} is being run by process {row.holder_pid} on {row.holder_host}",
                                 hint="Wait for it, end it, or run under another name (--set campaign.name=...).")
