@@ -37,14 +37,16 @@ HINT = "A flow is assignments, arithmetic, for over range(n) or a tuple, if on n
 def check_syntax(tree: ast.Module, source: Source) -> None:
     """Raises ForbiddenSyntax, UnknownOp or FlowContractError at the first thing that a flow may not say."""
     own = _own_names(tree)
+    line = 0
     for count, (node, depth) in enumerate(_walk(tree)):
+        line = getattr(node, "lineno", line)
         problem: FlowError | None
         if count > MOST_NODES or depth > MOST_DEPTH:
             problem = ForbiddenSyntax("the text is too long or nested too deeply")
         else:
             problem = _problem(node, own)
         if problem is not None:
-            raise problem.at(source.where(getattr(node, "lineno", 0)))
+            raise problem.at(source.where(line))
 
 
 def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:

@@ -110,7 +110,7 @@ def _key(tape: Tape, name: str) -> Value:
 
 def _written_hint(name: str, written: Mapping[str, object]) -> str:
     names = [*KEYS_AND_VALUES, *written]
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f'Did you mean cache["{close[0]}"]?'
     return f'Write it in forward_cache first: cache["{name}"] = ...; there are {", ".join(names)}.'

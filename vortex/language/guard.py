@@ -1,10 +1,11 @@
 """What stands in for Python's own arithmetic and builtins while untrusted flow text runs: the same, with bounds."""
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from vortex.errors import BadArgument, FlowContractError
-from vortex.language.ops.shapes import shown
+from vortex.language.ops.shapes import shown, whole
 from vortex.language.symbols import Value
 
 MOST_STEPS = 20_000
@@ -49,7 +50,10 @@ class Guard:
             raise BadArgument(f"cannot compute with {shown(left)} and {shown(right)}")
         if name == "Pow" and abs(right) > MOST_POWER:
             raise BadArgument(f"a power above {MOST_POWER}")
-        result = ARITHMETIC[name](left, right)
+        try:
+            result = ARITHMETIC[name](left, right)
+        except ArithmeticError as error:
+            raise BadArgument(f"{error}") from None
         if isinstance(result, complex) or (isinstance(result, int) and abs(result) >= LARGEST):
             raise BadArgument("a number of more than 64 bits")
         return result
@@ -68,7 +72,7 @@ class Guard:
         return {
             "range": _range, "len": len, "min": min, "max": max, "int": _whole, "float": float, "abs": abs,
             "tuple": lambda items=(): tuple(self.each(items)), "list": lambda items=(): list(self.each(items)),
-            "enumerate": lambda items, start=0: enumerate(self.each(items), start),
+            "enumerate": lambda items, start=0: enumerate(self.each(items), _whole(start)),
             "zip": lambda *several: zip(*(self.each(items) for items in several), strict=False),
             "sum": lambda items, start=0: self._sum(items, start),
         }
@@ -103,6 +107,8 @@ def _of_lists(name: str, left: Any, right: Any) -> Any:
 
 
 def _range(*ends: int) -> range:
+    if not 1 <= len(ends) <= 3 or not all(whole(end) for end in ends) or (len(ends) == 3 and not ends[2]):
+        raise BadArgument("range takes one to three whole numbers, the step not 0")
     items = range(*ends)
     if len(items) > MOST_ITEMS:
         raise BadArgument(f"a range longer than {MOST_ITEMS:,}")
@@ -110,6 +116,6 @@ def _range(*ends: int) -> range:
 
 
 def _whole(value: object = 0) -> int:
-    if not isinstance(value, int | float):
-        raise BadArgument(f"int() takes a number, not {shown(value)}")
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadArgument(f"int() takes a finite number, not {shown(value)}")
     return int(value)

@@ -1,0 +1,239 @@
+"""Flows traced: the words of the contract, fields and state, and what is said when something is wrong."""
+import pytest
+from hypothesis import given, settings
+
+from tests.strategies import graphs
+from vortex import ops, register, vFlow
+from vortex.errors import FieldError, FlowContractError, FlowError
+from vortex.ir import FieldKind, Geometry, Graph
+from vortex.language.loader import load_flow
+from vortex.language.source import to_source
+from vortex.language.trace import trace
+
+HEAD = "from vortex import ops, register, vFlow\n\n\n@register(\"x\")\nclass X(vFlow):\n"
+
+
+def flow(cache: str = "", indexer: str = "return ops.topk(ops.position())", more: str = "") -> str:
+    """A flow of these bodies; forward_cache begins at line 7."""
+    body = "\n".join(f"        {line}" for line in (cache or "pass").splitlines())
+    score = "\n".join(f"        {line}" for line in indexer.splitlines())
+    return f"{HEAD}    def forward_cache(self, cache):\n{body}\n\n    def forward_indexer(self, q, cache):\n{score}\n{more}"
+
+
+def traced(text: str, geometry: Geometry | None = None) -> Graph:
+    return trace(load_flow(text, "my_flow.py"), geometry or Geometry())
+
+
+def said(text: str) -> str:
+    with pytest.raises(FlowError) as refusal:
+        traced(text)
+    return refusal.value.report()
+
+
+GOLDEN = [
+    (flow('cache["centroid"] = cache["k"][..., :64].mean(dim=1)',
+          'score = q.mean(dim=1) @ cache["centroid"].T\nreturn ops.topk(score)'),
+     """my_flow.py:10  ShapeMismatch
+    score = q.mean(dim=1) @ cache["centroid"].T
+  [row, 1, 128] @ [block, 64, 1]     the inner sizes 128 and 64 differ
+  "centroid" was written at line 7 as [block, 1, 64]: cache["k"][..., :64].mean(dim=1)
+  x @ y needs [., a, K] @ [., K, b]. Slice the wider side ([..., :64]), or keep all 128 in the other."""),
+    (flow('cache["c"] = cache["k"].mean(dim=1)', 'return ops.topk(q.mean(dim=1) @ cache["c"])'),
+     """my_flow.py:10  ShapeMismatch
+    return ops.topk(q.mean(dim=1) @ cache["c"])
+  [row, 1, 128] @ [block, 1, 128]     the inner sizes 128 and 1 differ
+  "c" was written at line 7 as [block, 1, 128]: cache["k"].mean(dim=1)
+  Transpose the second: x @ y.T."""),
+    (flow('cache["c"] = cache["k"].mean(dim=1)', 'return ops.topk(q @ cache["c"].T)'),
+     """my_flow.py:10  ShapeMismatch
+    return ops.topk(q @ cache["c"].T)
+  ops.topk([block, 4, 1])     the score [block, 4, 1] is not one number a block
+  Reduce axis 1 first: .max(dim=...), .mean(dim=...) or .sum(dim=...)."""),
+    (flow(indexer='return ops.topk(ops.maximun(q, 0.0))'),
+     """my_flow.py:10  UnknownOp
+    return ops.topk(ops.maximun(q, 0.0))
+  there is no ops.maximun
+  Did you mean maximum?"""),
+    (flow('cache["lo"] = cache["k"].mn(dim=1)'),
+     """my_flow.py:7  UnknownOp
+    cache["lo"] = cache["k"].mn(dim=1)
+  a tensor has no .mn
+  Did you mean min?"""),
+    (flow('cache["hi"] = cache["k"].max(dim=1)', 'return ops.topk((q * cache["hj"]).sum(dim=2).max(dim=1))'),
+     """my_flow.py:10  FieldError
+    return ops.topk((q * cache["hj"]).sum(dim=2).max(dim=1))
+  cache["hj"] is never written
+  Did you mean cache["hi"]?"""),
+    (flow(indexer='score = q.mean(dim=1)'),
+     """my_flow.py:10  NoSelection
+    score = q.mean(dim=1)
+  forward_indexer returns nothing, not a Selection
+  End it with: return ops.topk(score)."""),
+    (flow(indexer='return ops.position()'),
+     """my_flow.py:10  NoSelection
+    return ops.position()
+  forward_indexer returns a tensor [block, 1, 1], not a Selection
+  End it with: return ops.topk(score)."""),
+    (flow('cache["c"] = ops.softmax(cache["k"])'),
+     """my_flow.py:7  WrongSide
+    cache["c"] = ops.softmax(cache["k"])
+  ops.softmax(x, scale=1.0) is not used in forward_cache
+  It lives in forward_indexer."""),
+    (flow('cache["c"] = cache["k"].mean(dim=0)'),
+     """my_flow.py:7  WrongSide
+    cache["c"] = cache["k"].mean(dim=0)
+  x.mean(dim=0) is not used in forward_cache
+  It lives in forward_indexer."""),
+    (flow('cache["c"] = cache["k"].mean(dim=1)\ncache["c"] = cache["v"].mean(dim=1)'),
+     """my_flow.py:8  FieldError
+    cache["c"] = cache["v"].mean(dim=1)
+  cache["c"] is written twice
+  Give the second value a name of its own."""),
+    (flow('cache["n"] = cache["c"].norm(dim=2)\ncache["c"] = cache["k"].mean(dim=1)'),
+     """my_flow.py:7  FieldError
+    cache["n"] = cache["c"].norm(dim=2)
+  cache["c"] is read before it is written
+  Write it in forward_cache first: cache["c"] = ...; there are k, v."""),
+    (flow(indexer='s = cache.state("s")\nreturn ops.topk(s)'),
+     """my_flow.py:11  FieldError
+    return ops.topk(s)
+  the state "s" is read and never saved
+  Save it in forward_indexer: cache["s"] = ..."""),
+    (flow(indexer='if ops.position() > 3.0:\n    pass'),
+     """my_flow.py:10  FlowError
+    if ops.position() > 3.0:
+  the value of a tensor is not known while a flow is read: nothing may branch on it
+  Choose by number instead: ops.where(x > y, a, b)."""),
+    (flow(indexer='return ops.topk(postion)'),
+     """my_flow.py:10  FlowContractError
+    return ops.topk(postion)
+  NameError: name 'postion' is not defined"""),
+    (flow('cache["c"] = cache["k"].mean(dim=1, every=5)'),
+     """my_flow.py:7  ShapeMismatch
+    cache["c"] = cache["k"].mean(dim=1, every=5)
+  [block, 16, 128].mean(dim=1, every=5)     groups of 5 do not fill axis 1, which has 16
+  every must divide 16."""),
+]
+
+
+@pytest.mark.parametrize(("text", "report"), GOLDEN, ids=range(len(GOLDEN)))
+def test_what_is_wrong_is_said_in_these_words(text: str, report: str) -> None:
+    assert said(text) == report
+
+
+FIELD_ERRORS = [
+    (flow('cache["c"] = cache["k"].mean(dim=1)', 'cache["c"] = ops.position()\nreturn ops.topk(ops.position())'), 10),
+    (flow('cache["c"] = cache["k"].mean(dim=1)', 'return ops.topk(cache.state("c"))'), 10),
+    (flow('x = cache.state("c")'), 7), (flow('cache["a b"] = cache["k"]'), 7), (flow('cache["v"] = cache["k"]'), 7),
+    (flow(indexer='cache["s"] = ops.position()\ncache["s"] = ops.position()\nreturn ops.everything()'), 11),
+    (flow(indexer='cache["s"] = ops.position()\nx = cache["s"]\nreturn ops.everything()'), 11),
+    (flow(indexer='x = cache.state("s", first=0.0) + cache.state("s", first=1.0)\nreturn ops.everything()'), 10),
+    (flow('cache["c"] = cache["k"]', "return ops.everything()",
+          '    def create_cache(self, block_size, head_dim):\n        return {"d": (1, 1)}\n'), 0),
+    (flow('cache["c"] = cache["k"]', "return ops.everything()",
+          '    def create_cache(self, block_size, head_dim):\n        return {"c": (16, 128), "d": (1, 1)}\n'), 0),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), FIELD_ERRORS, ids=range(len(FIELD_ERRORS)))
+def test_fields_are_written_once_and_read_after(text: str, line: int) -> None:
+    with pytest.raises(FieldError) as refusal:
+        traced(text)
+    assert refusal.value.where.line == line
+
+
+def test_create_cache_is_checked_against_what_is_written() -> None:
+    more = "    def create_cache(self, block_size, head_dim):\n        return {\"c\": (1, head_dim // 2)}\n"
+    text = flow('cache["c"] = cache["k"].mean(dim=1)', "return ops.everything()", more)
+    assert 'create_cache declares "c" as [1, 64], and [block, 1, 128] is written into it' in said(text)
+    assert traced(text.replace("// 2", "* 1")).field("c").cols == 128
+
+
+def test_create_cache_that_returns_nonsense_is_refused() -> None:
+    more = "    def create_cache(self, block_size, head_dim):\n        return {\"c\": 5}\n"
+    with pytest.raises(FlowContractError, match=r"does not return \{name: \(rows, cols\)\}"):
+        traced(flow(more=more))
+
+
+@pytest.mark.parametrize(("saved", "shape"), [
+    ("last * 0.5 + ops.position()", (1, 1)), ("last + (q @ cache['c'].T)", (4, 1)), ("last + cache['c']", (1, 128)),
+    ("ops.maximum(last, q * cache['c'])", (4, 128)), ("(last + q * cache['c'])[..., :128]", (4, 128)),
+    ("(q @ last.T) * 0.0 + cache['c'].max(dim=2) + q @ cache['c'].T", (4, 1)),
+])
+def test_the_shape_of_state_is_that_of_what_is_saved(saved: str, shape: tuple[int, int]) -> None:
+    saved = saved.replace("'", '"')
+    indexer = f'last = cache.state("s", first=2)\nnew = {saved}\ncache["s"] = new\nreturn ops.topk(new.max(dim=1).max(dim=2))'
+    if "q @ last.T" in saved:
+        with pytest.raises(FlowError):
+            traced(flow('cache["c"] = cache["k"].mean(dim=1)', indexer))
+        return
+    field = traced(flow('cache["c"] = cache["k"].mean(dim=1)', indexer)).field("s")
+    assert ((field.rows, field.cols), field.kind, field.first) == (shape, FieldKind.STATE, 2.0)
+
+
+def test_a_state_that_must_be_multiplied_is_found_by_its_shape() -> None:
+    indexer = ('new = cache.state("s") * 0.5 + cache["c"]\ncache["s"] = new\n'
+               'return ops.topk(q.mean(dim=1) @ cache.state("s").T)')
+    assert traced(flow('cache["c"] = cache["k"].mean(dim=1)', indexer)).field("s").cols == 128
+
+
+def test_a_state_that_grows_is_refused() -> None:
+    assert "grows" in said(flow(indexer='s = cache.state("s")\ncache["s"] = ops.cat([s, s], dim=1)\nreturn ops.everything()'))
+
+
+def test_a_value_read_after_it_was_written_is_what_the_field_holds() -> None:
+    graph = traced(flow('cache["c"] = cache["k"].mean(dim=1)\ncache["n"] = cache["c"].norm(dim=2)', "return ops.everything()"))
+    assert [n.op for n in graph.cache] == ["field", "mean", "stored", "norm"]
+
+
+def test_nodes_remember_their_lines() -> None:
+    graph = traced(flow('cache["c"] = (cache["k"]\n              .mean(dim=1))', 'return ops.topk(\n    ops.position())'))
+    assert [(n.op, n.line) for n in graph.cache] == [("field", 7), ("mean", 8)]
+    assert [(n.op, n.line) for n in graph.indexer][1:] == [("position", 12), ("topk", 11)]
+
+
+def test_numbers_on_either_side_and_reflected_operators_mean_what_they_say() -> None:
+    one = traced(flow(indexer="p = ops.position()\nreturn ops.topk(1 - p / 2 + -(3 * p))"))
+    ops_used = [n.op for n in one.indexer]
+    assert ops_used == ["input", "position", "const", "divide", "const", "subtract", "const", "multiply", "negate", "add",
+                        "topk"]
+    assert one.indexer[5].args == (4, 3)
+
+
+def test_a_flow_imported_as_python_traces_like_its_text() -> None:
+    @register("plain")
+    class Plain(vFlow):
+        def forward_indexer(self, q, cache):  # type: ignore[no-untyped-def]
+            return ops.topk((q @ cache["k"].T).max(dim=2).max(dim=1))
+
+    text = flow(indexer='return ops.topk((q @ cache["k"].T).max(dim=2).max(dim=1))')
+    assert trace(Plain, Geometry()).hash == traced(text).hash
+
+
+def test_a_wrong_op_name_in_python_is_refused_with_the_nearest() -> None:
+    with pytest.raises(FlowError, match=r"there is no ops\.topq") as refusal:
+        ops.topq(ops.position())
+    assert refusal.value.hint == "Did you mean topk?"
+
+
+def test_a_value_of_one_side_is_not_used_on_the_other() -> None:
+    kept = []
+
+    @register("leak")
+    class Leak(vFlow):
+        def forward_cache(self, cache):  # type: ignore[no-untyped-def]
+            kept.append(cache["k"])
+
+        def forward_indexer(self, q, cache):  # type: ignore[no-untyped-def]
+            return ops.topk((q @ kept[0].T).max(dim=2).max(dim=1))
+
+    with pytest.raises(FlowContractError, match="a value of forward_cache is used in forward_indexer"):
+        trace(Leak, Geometry())
+
+
+@settings(max_examples=40, deadline=None)
+@given(graphs())
+def test_what_is_written_anew_has_fields_of_the_same_shapes(graph: Graph) -> None:
+    again = trace(load_flow(to_source(graph, name="drawn", doc="x")), graph.geometry)
+    shapes = {f.name: (f.rows, f.cols, f.kind, f.first) for f in again.fields if not f.name.startswith("rounded")}
+    assert shapes == {f.name: (f.rows, f.cols, f.kind, f.first) for f in graph.fields}
