@@ -3,7 +3,7 @@ from collections import Counter
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from zlib import crc32
 
 from pydantic import Field
@@ -19,11 +19,13 @@ from vortex.errors import CampaignError
 from vortex.ir import Graph
 from vortex.serving.engine import Completion, Engine, Request, Tokenizer
 
+Tasks: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1)]
+
 
 class AccuracySettings(StageSettings):
     """`samples` problems of each of `tasks` (names of presets), drawn from `seed`; `gate` is a sentence, see Gate."""
 
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    tasks: Tasks
     samples: Annotated[int, Field(ge=1)] = 16
     seed: int = 20_000
     gate: str = ""

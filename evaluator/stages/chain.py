@@ -2,7 +2,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evaluator.stages.accuracy import AccuracySettings, AccuracyStage, make_accuracy
+from evaluator.stages.accuracy import AccuracySettings, AccuracyStage, Tasks, make_accuracy
 from evaluator.stages.settings import read_settings
 from evaluator.tasks.registry import REASONING_PRESETS
 
@@ -10,7 +10,7 @@ NAME = "chain"
 
 
 class ChainSettings(AccuracySettings):
-    tasks: tuple[str, ...] = REASONING_PRESETS
+    tasks: Tasks = REASONING_PRESETS
 
 
 def make(settings: Mapping[str, Any]) -> AccuracyStage:

@@ -2,7 +2,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evaluator.stages.accuracy import AccuracySettings, AccuracyStage, make_accuracy
+from evaluator.stages.accuracy import AccuracySettings, AccuracyStage, Tasks, make_accuracy
 from evaluator.stages.settings import read_settings
 from evaluator.tasks.registry import RETRIEVAL_PRESETS
 
@@ -10,7 +10,7 @@ NAME = "retrieval"
 
 
 class RetrievalSettings(AccuracySettings):
-    tasks: tuple[str, ...] = RETRIEVAL_PRESETS
+    tasks: Tasks = RETRIEVAL_PRESETS
 
 
 def make(settings: Mapping[str, Any]) -> AccuracyStage:

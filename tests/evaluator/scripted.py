@@ -83,7 +83,8 @@ class Script:
             self.log.append(problem.id)
             if isinstance(move, str):
                 misbehave(move)
-            yield Answered(problem=problem.id, data={"score": 1.0 if isinstance(move, str) else move, "pid": os.getpid(), "started": engine.started})
+            score = 1.0 if isinstance(move, str) else move
+            yield Answered(problem=problem.id, data={"score": score, "pid": os.getpid(), "started": engine.started})
 
     def grade(self, problem: Problem, answered: Answered) -> Row:
         return Row(stage=self.name, problem=problem.id, score=answered.data["score"], data=answered.data)
