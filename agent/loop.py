@@ -1,8 +1,10 @@
 """The loop: controls, then rounds of select, propose, judge and record, until the budget ends."""
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import opening
 from agent.campaign import Campaign
 from agent.clock import Clock
 from agent.environment import environment
@@ -34,24 +36,13 @@ class Outcome:
 
 def run(campaign: Campaign, archive: Archive, watch: Watch, timings: Path | None = None) -> Outcome:
     """Goes on where the campaign stands. Raises VortexError for a model, engine or database that cannot be had."""
-    clock = Clock(spent_s(archive, campaign.name))
-    with ExitStack() as stack:
-        stack.enter_context(archive.hold(campaign.name))
-        stop = stack.enter_context(Stop(lambda: watch.note("stopping after what is in flight; Ctrl-C again stops now")))
-        with clock.part("starting"):
-            geometry = find_checkpoint(campaign.point.model).shape.geometry(campaign.point.block_size)
-            seeds = seeds_of(campaign, geometry)
-            runner: Runner = stack.enter_context(Cluster())
-        if timings is not None:
-            runner = RecordedTimings(runner, timings)
-        judge = Judge(archive=archive, funnel=funnel(campaign, runner, gates=True), clock=clock, watch=watch, stop=stop,
-                      controls=funnel(campaign, runner, gates=False), environment=archive.environment(environment()))
-        loop = Loop(campaign, archive, judge, geometry, Rounds(campaign, archive, geometry, seeds))
+    with opened(campaign, archive, watch, timings) as loop:
+        rounds = Rounds(campaign, archive, loop.geometry, seeds_of(campaign, loop.geometry))
         archive.set_state(campaign.name, "running")
         finished = False
         try:
             loop.controls()
-            loop.rounds()
+            loop.rounds(rounds)
             finished = True
         except Stopped:
             watch.note(f"stopped; go on with: vortex resume {campaign.name}")
@@ -61,30 +52,41 @@ def run(campaign: Campaign, archive: Archive, watch: Watch, timings: Path | None
     return Outcome(finished=finished, overhead=overhead)
 
 
+@contextmanager
+def opened(campaign: Campaign, archive: Archive, watch: Watch, timings: Path | None = None) -> Iterator["Loop"]:
+    """A loop with its lease on the campaign, its cluster and its ear for Ctrl-C. Raises VortexError."""
+    clock = Clock(opening.spent_s(archive, campaign.name))
+    with ExitStack() as stack:
+        stack.enter_context(archive.hold(campaign.name))
+        stop = stack.enter_context(Stop(lambda: watch.note("stopping after what is in flight; Ctrl-C again stops now")))
+        with clock.part("starting"):
+            geometry = find_checkpoint(campaign.point.model).shape.geometry(campaign.point.block_size)
+            runner: Runner = stack.enter_context(Cluster())
+        if timings is not None:
+            runner = RecordedTimings(runner, timings)
+        judge = Judge(archive=archive, funnel=funnel(campaign, runner, gates=True), clock=clock, watch=watch, stop=stop,
+                      controls=funnel(campaign, runner, gates=False), environment=archive.environment(environment()))
+        yield Loop(campaign, archive, judge, geometry)
+
+
 def funnel(campaign: Campaign, runner: Runner, *, gates: bool) -> Funnel:
     """The campaign's stages; without gates every stage is measured to its end, as controls are."""
     kept = [(spec.name, {k: v for k, v in spec.settings.items() if gates or k != "gate"}) for spec in campaign.stages]
     return Funnel([make_stage(name, settings) for name, settings in kept], runner)
 
 
-def spent_s(archive: Archive, name: str) -> float:
-    """Seconds that earlier runs of the campaign took, but for what a kill cut off."""
-    return sum(float(event.data["seconds"]) for event in archive.events(name) if event.kind == "spent")
-
-
 class Loop:
     """One run of a campaign. Everything it must know after a kill stands in the archive."""
 
-    def __init__(self, campaign: Campaign, archive: Archive, judge: Judge, geometry: Geometry, rounds: Rounds) -> None:
+    def __init__(self, campaign: Campaign, archive: Archive, judge: Judge, geometry: Geometry) -> None:
+        self.geometry = geometry
         self._campaign = campaign
         self._archive = archive
         self._judge = judge
-        self._geometry = geometry
-        self._rounds = rounds
         self._accounted_s = 0.0
+        self._first_hypervolume: float | None = None
         self._done = {(one.round, one.slot) for one in archive.candidates(campaign.name)
                       if one.status not in (None, Status.INFRASTRUCTURE)}
-        self._first_hypervolume: float | None = None
 
     def controls(self) -> None:
         """Round 0: the known algorithms, dense first, for the gates compare with it."""
@@ -93,24 +95,47 @@ class Loop:
             if name == DENSE:
                 flow, refusal = flow_record(DENSE, text, None), None
             else:
-                flow, refusal = self._loaded(text, path)
-            self._enter(Draft(campaign=self._campaign.name, round=0, slot=slot, name=short, flow=flow, tier="control",
-                              point=self._campaign.point, author="built-in"), refusal)
+                flow, refusal = self.loaded(text, path)
+            self.enter(Draft(campaign=self._campaign.name, round=0, slot=slot, name=short, flow=flow, tier="control",
+                             point=self._campaign.point, author="built-in"), refusal)
 
-    def rounds(self) -> None:
+    def rounds(self, rounds: Rounds) -> None:
         """From round 1: proposals, until the candidates or the minutes are used up."""
-        for number, count in self._rounds.sizes():
-            if self._finished(number) == count:
+        for number, count in rounds.sizes():
+            if sum(round == number for round, _ in self._done) == count:
                 continue
             with self._judge.clock.part("proposing"):
-                proposals = self._rounds.propose(number, count)
+                proposals = rounds.propose(number, count)
             for slot, proposal in enumerate(proposals):
                 if self._judge.clock.total_s >= 60 * self._campaign.minutes:
                     return
-                flow, refusal = self._loaded(proposal.source, f"<{proposal.name}>")
-                self._enter(Draft(campaign=self._campaign.name, round=number, slot=slot, name=proposal.name, flow=flow,
-                                  point=proposal.point, author=proposal.author, hypothesis=proposal.hypothesis,
-                                  parents=proposal.parents), refusal)
+                flow, refusal = self.loaded(proposal.source, f"<{proposal.name}>")
+                self.enter(Draft(campaign=self._campaign.name, round=number, slot=slot, name=proposal.name, flow=flow,
+                                 point=proposal.point, author=proposal.author, hypothesis=proposal.hypothesis,
+                                 parents=proposal.parents), refusal)
+
+    def single(self, draft: Draft, refusal: VortexError | None = None) -> Candidate:
+        """Judges one flow beside the controls, in a round of its own; the same flow at the same point is not run again."""
+        known = self._archive.find_hash(draft.campaign, draft.flow.hash, draft.point.hash)
+        if known is not None and known.status not in (None, Status.INFRASTRUCTURE):
+            return known
+        return self.enter(draft, refusal)
+
+    def loaded(self, text: str, path: str) -> tuple[FlowRecord, VortexError | None]:
+        """A text as a flow's record, and why it is none."""
+        with self._judge.clock.part("evaluating"):
+            return load_untrusted(path, text, self.geometry)
+
+    def enter(self, draft: Draft, refusal: VortexError | None) -> Candidate:
+        """Judges a draft, unless that was done, and tells how the campaign stands. Raises Stopped."""
+        self._judge.stop.check()
+        if (draft.round, draft.slot) in self._done:
+            return self._archive.add_candidate(draft)
+        candidate = self._judge.judge(draft, refusal)
+        self._done.add((draft.round, draft.slot))
+        self._spent()
+        self._tell(candidate)
+        return candidate
 
     def account(self) -> float:
         """Writes where this run's time went; the share that was neither proposing, evaluating nor starting."""
@@ -121,20 +146,6 @@ class Loop:
         self._archive.event(self._campaign.name, "time", {**shares, "overhead": overhead})
         return overhead
 
-    def _loaded(self, text: str, path: str) -> tuple[FlowRecord, VortexError | None]:
-        with self._judge.clock.part("evaluating"):
-            return load_untrusted(path, text, self._geometry)
-
-    def _enter(self, draft: Draft, refusal: VortexError | None) -> None:
-        """Judges a draft unless that was done, and tells how the campaign stands."""
-        self._judge.stop.check()
-        if (draft.round, draft.slot) in self._done:
-            return
-        candidate = self._judge.judge(draft, refusal)
-        self._done.add((draft.round, draft.slot))
-        self._spent()
-        self._tell(candidate)
-
     def _tell(self, candidate: Candidate) -> None:
         watch, known = self._judge.watch, frontier(self._archive.entries(self._campaign.name))
         watch.candidate_ended(candidate, self._archive.report(candidate), known.find(candidate.id))
@@ -144,9 +155,6 @@ class Loop:
         watch.progress(Progress(done=sum(round > 0 for round, _ in self._done), total=self._campaign.candidates,
                                 left_s=max(0.0, left_s), frontier=len(known.at(Place.BEST)),
                                 first_hypervolume=self._first_hypervolume, hypervolume=known.hypervolume))
-
-    def _finished(self, number: int) -> int:
-        return sum(round == number for round, _ in self._done)
 
     def _spent(self) -> None:
         """Adds to the minutes used, in the archive."""

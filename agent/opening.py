@@ -36,3 +36,8 @@ def recorded(archive: Archive, name: str | None) -> CampaignRecord:
         what = "there is no campaign yet" if name is None else f"there is no campaign {name!r} here"
         raise CampaignError(what, hint=f"Campaigns here: {names}." if names else "Start one: vortex run quickstart")
     return found
+
+
+def spent_s(archive: Archive, name: str) -> float:
+    """Seconds that runs of the campaign took so far, but for what a kill cut off."""
+    return sum(float(event.data["seconds"]) for event in archive.events(name) if event.kind == "spent")

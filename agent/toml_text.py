@@ -67,7 +67,7 @@ def _value(text: str, setting: str) -> Any:
         if BARE_WORD.match(text.strip()):
             return text.strip()
         raise CampaignError(f"--set {setting}: the value is not TOML", where=Where("--set", 1, setting),
-                            hint='Write numbers bare, texts in quotes, lists in brackets: --set point.topk_ratio=[0.125]') from error
+                            hint="Numbers stand bare, texts in quotes, lists in brackets: --set point.topk_ratio=[0.125]") from error
 
 
 def _step(holder: Any, part: str, setting: str) -> Any:

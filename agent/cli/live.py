@@ -1,13 +1,13 @@
 """How a running campaign is shown: a line a candidate, and on a terminal a bar below them; or JSON lines."""
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bar, TextColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 
 from agent.campaign import Campaign
 from agent.cli.text import duration_text, to_json_line
@@ -95,9 +95,6 @@ class Lines(Quiet):
 class JsonLines(Quiet):
     """One JSON object a line on stdout: what happened, under `event`."""
 
-    def __init__(self, stages: Sequence[str] = ()) -> None:
-        self._stages = stages
-
     def __enter__(self) -> Self:
         return self
 
@@ -125,3 +122,20 @@ class JsonLines(Quiet):
     def _say(self, event: str, **data: Any) -> None:
         sys.stdout.write(to_json_line({"event": event, **data}) + "\n")
         sys.stdout.flush()
+
+
+class Nothing(Quiet):
+    """Says nothing; a context manager like the others."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+
+def watch_for(campaign: Campaign, place: str, *, quiet: bool, json: bool) -> "Lines | JsonLines | Nothing":
+    """What the options --json and --quiet ask for; `place` is the archive as the user named it."""
+    if json:
+        return JsonLines()
+    return Nothing() if quiet else Lines(campaign, place)

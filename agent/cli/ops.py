@@ -7,7 +7,6 @@ import typer
 from agent.cli.options import Json
 from agent.cli.text import columns, to_json
 from vortex.errors import UnknownOp
-
 from vortex.language.ops.record import OPS, Op
 
 

@@ -7,12 +7,11 @@ import typer
 from agent import campaign as campaigns
 from agent.campaign import Campaign
 from agent.cli.frontier import told
-from agent.cli.live import JsonLines, Lines
+from agent.cli.live import watch_for
 from agent.cli.options import DEFAULT_DB, Db, Json, Quiet
 from agent.cli.text import to_json_line
 from agent.loop import Outcome, run
 from agent.opening import enter
-from agent.watch import Quiet as QuietWatch
 from search.store.archive import Archive, open_archive
 
 Timings = Annotated[Path | None, typer.Option(help="Replay speed timings that stand in this file; add those that do not.")]
@@ -44,8 +43,8 @@ def go_on(archive: Archive, campaign: Campaign, shown: Shown, timings: Path | No
     """Runs what is left and shows the frontier. Exit code 130 when it was stopped before its end."""
     outcome = None if finished else _run(archive, campaign, shown, timings)
     if shown.json:
-        print(to_json_line({"event": "ended", "campaign": campaign.name, "finished": finished or outcome is not None
-                            and outcome.finished, "overhead": None if outcome is None else outcome.overhead}))
+        print(to_json_line({"event": "ended", "campaign": campaign.name, "finished": finished or (outcome is not None
+                            and outcome.finished), "overhead": None if outcome is None else outcome.overhead}))
     elif outcome is None or outcome.finished:
         print(f"\n{campaign.name} is finished" + ("" if outcome is None else f"; the loop itself took {outcome.overhead:.1%}"))
         print(told(archive, campaign.name))
@@ -54,7 +53,5 @@ def go_on(archive: Archive, campaign: Campaign, shown: Shown, timings: Path | No
 
 
 def _run(archive: Archive, campaign: Campaign, shown: Shown, timings: Path | None) -> Outcome:
-    if shown.quiet and not shown.json:
-        return run(campaign, archive, QuietWatch(), timings)
-    with JsonLines() if shown.json else Lines(campaign, shown.place) as watch:
+    with watch_for(campaign, shown.place, quiet=shown.quiet, json=shown.json) as watch:
         return run(campaign, archive, watch, timings)

@@ -121,7 +121,7 @@ def _turned(parent: Parent, round: Round, rng: Random) -> Draw | None:
     value = rng.choice(values)
     if parent.id is not None and getattr(parent.point, name) == value:
         return None
-    change = Change(parent.graph, f"{name} {value}", f"The same flow at {name} {value}: the frontier needs it where it pays most.")
+    change = Change(parent.graph, f"{name} {value}", f"At {name} {value} the same flow may fill a gap of the frontier.")
     return Draw(change, (parent,), parent.point.with_(**{name: value}), parent.name)
 
 

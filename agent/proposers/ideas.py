@@ -149,7 +149,7 @@ def memory(graph: Graph, rng: Random) -> Change | None:
         return score
 
     return Change(on_score(graph, build), f"memory {fading:g}",
-                  "Neighbouring steps read the same places: a score that fades over steps is less noisy than one of a single query.")
+                  "Neighbouring steps read the same places: a score that fades over steps is less noisy than that of one query.")
 
 
 IDEAS: tuple[tuple[float, Mutation], ...] = (

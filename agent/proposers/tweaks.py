@@ -117,4 +117,6 @@ def other_constant(graph: Graph, rng: Random) -> Change | None:
                   f"The {key} was set by hand: {value:g} may weigh the terms better.")
 
 
-TWEAKS: tuple[tuple[float, Mutation], ...] = ((1.0, other_reduction), (1.0, slipped_in), (0.7, dropped_term), (0.7, other_constant))
+TWEAKS: tuple[tuple[float, Mutation], ...] = (
+    (1.0, other_reduction), (1.0, slipped_in), (0.7, dropped_term), (0.7, other_constant),
+)

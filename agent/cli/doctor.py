@@ -1,0 +1,85 @@
+"""`vortex doctor`: what is installed and usable here, and whether a model is served."""
+import importlib.util
+import os
+import platform
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agent.cli.options import Json
+from agent.cli.text import columns, to_json
+from agent.environment import processor
+from vortex.errors import ModelError, VortexError
+
+GB = 1e9
+PARTS = (
+    ("flows and checks", (), ""),
+    ("CPU programs", ("torch",), "compile"),
+    ("embedded engine", ("torch", "transformers", "safetensors"), "eval"),
+    ("campaigns", ("torch", "transformers", "ray", "sqlalchemy", "scipy", "moocore"), "eval"),
+    ("sglang engine", ("sglang",), "sglang"),
+    ("Triton kernels", ("triton",), "compile"),
+)
+
+
+def command(
+    model: Annotated[str | None, typer.Option(help="A shipped name, a folder or a Hugging Face id: is it served?")] = None,
+    json: Json = False,
+) -> None:
+    """What is installed and usable here. With --model, exit code 2 when that model is not served, and why."""
+    told: dict[str, Any] = {"machine": _machine(), "parts": {name: _part(needs, extra) for name, needs, extra in PARTS}}
+    refusal = None
+    if model is not None:
+        try:
+            told["model"] = _model(model)
+        except VortexError as error:
+            refusal, told["model"] = error, {"name": model, "served": False, **error.to_json()}
+    print(to_json(told) if json else _text(told, refusal))
+    if refusal is not None:
+        raise typer.Exit(refusal.exit_code)
+
+
+def _machine() -> dict[str, str]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GB
+    return {"python": platform.python_version(), "processor": f"{processor()}, {os.cpu_count()} cores",
+            "memory": f"{memory:.1f} GB", "disk": f"{shutil.disk_usage(Path.cwd()).free / GB:.1f} GB free here",
+            "gpu": _gpu()}
+
+
+def _gpu() -> str:
+    if importlib.util.find_spec("torch") is None:
+        return "not known without torch"
+    import torch  # two seconds of imports that other commands do without
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used"
+
+
+def _part(needs: tuple[str, ...], extra: str) -> dict[str, Any]:
+    missing = [name for name in needs if importlib.util.find_spec(name) is None]
+    return {"usable": not missing, "missing": missing,
+            "install": f'pip install "vortex-platform[{extra}]"' if missing else ""}
+
+
+def _model(name: str) -> dict[str, Any]:
+    if importlib.util.find_spec("transformers") is None:
+        raise ModelError("a model's config is read with transformers, which is not installed",
+                         hint='pip install "vortex-platform[eval]"')
+    from vortex.serving.checkpoint import find_checkpoint  # as above
+
+    found = find_checkpoint(name)
+    return {"name": name, "served": True, "path": found.path, **asdict(found.shape)}
+
+
+def _text(told: dict[str, Any], refusal: VortexError | None) -> str:
+    rows = list(told["machine"].items())
+    rows += [(name, "usable" if part["usable"] else f"lacks {', '.join(part['missing'])}: {part['install']}")
+             for name, part in told["parts"].items()]
+    if refusal is None and "model" in told:
+        model = told["model"]
+        rows.append(("model", f"{model['name']} is served: {model['layers']} layers, {model['kv_heads']} kv heads of "
+                              f"{model['group']} query heads, head dim {model['head_dim']}, {model['max_tokens']:,} tokens"))
+    lines = columns(rows)
+    return lines if refusal is None else f"{lines}\n{told['model']['name']} is not served:\n{refusal.report()}"

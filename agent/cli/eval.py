@@ -1,0 +1,42 @@
+"""`vortex eval FLOW`: the funnel on one flow beside the controls, stored like any candidate."""
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent import campaign as campaigns
+from agent.cli.frontier import told
+from agent.cli.live import watch_for
+from agent.cli.options import DEFAULT_DB, Db, FlowName, Json, Quiet
+from agent.cli.text import to_json_line
+from agent.single import campaign_for, judge_flow
+from agent.stop import Stopped
+from evaluator.report import Status
+from search.store.archive import open_archive
+from vortex.config import load_point
+
+
+def command(
+    flow: FlowName,
+    point: Annotated[Path | None, typer.Option(help="The operating point, a TOML file; else that of the campaign.")] = None,
+    like: Annotated[str, typer.Option(help="Take the stages and the controls of this campaign.")] = "quickstart",
+    db: Db = DEFAULT_DB,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Judge one flow and show it beside the controls. Exit code 1 when it did not pass every stage."""
+    campaign = campaign_for(campaigns.load(like), None if point is None else load_point(point))
+    archive = open_archive(db)
+    try:
+        with watch_for(campaign, db, quiet=quiet, json=json) as watch:
+            entry = judge_flow(flow, campaign, archive, watch)
+    except Stopped:
+        raise typer.Exit(130) from None
+    if json:
+        print(to_json_line({"event": "ended", "campaign": campaign.name, "id": entry.candidate.id,
+                            "status": entry.candidate.status}))
+    else:
+        print(told(archive, campaign.name, all_of_them=True))
+        print(f"{entry.candidate.id} ended {entry.candidate.status}; more: vortex show {entry.candidate.id}")
+    if entry.candidate.status is not Status.OK:
+        raise typer.Exit(1)

@@ -1,0 +1,58 @@
+"""`vortex show CANDIDATE`: source, report and lineage."""
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from agent.cli.candidates import candidate_of, lineage
+from agent.cli.options import DEFAULT_DB, CandidateId, Db, Json
+from agent.cli.text import columns, to_json
+from agent.cli.words import stage_text
+from evaluator.report import Report
+from search.candidate import Candidate
+from search.frontier import frontier
+from search.store.archive import open_archive
+from search.why import why
+from search.words import share_text
+
+
+def command(candidate: CandidateId, db: Db = DEFAULT_DB, json: Json = False) -> None:
+    """Everything about one candidate: what it is, why it was tried, what was measured, where it comes from."""
+    archive = open_archive(db, create=False)
+    one = candidate_of(archive, candidate)
+    report, ancestors = archive.report(one), lineage(archive, one)
+    entries = archive.entries(one.campaign)
+    reason = why(frontier(entries), next(entry for entry in entries if entry.candidate.id == one.id))
+    if json:
+        print(to_json({
+            "id": one.id, "campaign": one.campaign, "name": one.name, "status": one.status, "author": one.author,
+            "hypothesis": one.hypothesis, "round": one.round, "parents": one.parents, "duplicate_of": one.duplicate_of,
+            "lineage": [{"id": a.id, "name": a.name} for a in ancestors], "source": one.flow.source,
+            "flow_hash": one.flow.hash, "point": one.point.model_dump(mode="json"), "why": reason,
+            "results": [asdict(result) for result in report.results],
+        }))
+        return
+    print(_head(one, ancestors))
+    print()
+    print(_report(report))
+    print()
+    print(reason)
+    print()
+    print(one.flow.source.rstrip())
+
+
+def _head(one: Candidate, ancestors: Sequence[Candidate]) -> str:
+    point = ", ".join(f"{k} {v}" for k, v in one.point.model_dump(mode="json").items() if v not in ([], 0))
+    rows = [(f"{one.id}", one.name), ("campaign", f"{one.campaign}, round {one.round}, by {one.author}"),
+            ("status", str(one.status or "being judged")), ("why", one.hypothesis or "-"),
+            ("point", f"{point} ({share_text(one.point.topk_ratio)} of the blocks)"), ("hash", one.flow.hash),
+            ("lineage", "; ".join(f"{a.id} {a.name}" for a in ancestors) or "none")]
+    return columns(rows)
+
+
+def _report(report: Report) -> str:
+    if not report.results:
+        return "Nothing was measured."
+    rows = []
+    for result in report.results:
+        facts = ", ".join(f"{k} {v}" for k, v in result.facts.items() if isinstance(v, int | float))
+        rows.append((result.stage, stage_text(result), result.message.partition("\n")[0] or facts))
+    return columns(rows)

@@ -1,0 +1,63 @@
+"""One flow judged on its own: beside the controls of a campaign, or as the rerun of a bundle."""
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from agent.campaign import Campaign, from_json
+from agent.loop import opened
+from agent.opening import enter
+from agent.watch import Watch
+from search.candidate import Draft, Entry, flow_record
+from search.export import Bundle
+from search.store.archive import Archive
+from vortex import flows
+from vortex.config import OperatingPoint
+
+
+def campaign_for(like: Campaign, point: OperatingPoint | None) -> Campaign:
+    """A campaign of its own for flows judged with the stages of `like` at one point; its name tells them apart."""
+    own = replace(like, name="eval", goal="one flow beside the controls", point=point or like.point, knobs=(), candidates=1)
+    return replace(own, name=f"eval-{own.hash[:6]}")
+
+
+def judge_flow(flow: str, campaign: Campaign, archive: Archive, watch: Watch, timings: Path | None = None) -> Entry:
+    """Stored like any candidate of `campaign`. Raises VortexError, and Stopped."""
+    name, text, path = flows.read(flow)
+    enter(archive, campaign)
+    with opened(campaign, archive, watch, timings) as loop:
+        try:
+            loop.controls()
+            record, refusal = loop.loaded(text, path)
+            known = archive.find_hash(campaign.name, record.hash, campaign.point.hash)
+            open_round = known.round if known is not None else 1 + max(one.round for one in archive.candidates(campaign.name))
+            candidate = loop.single(Draft(campaign=campaign.name, round=open_round, slot=0 if known is None else known.slot,
+                                          name=name, flow=record, point=campaign.point, author="person"), refusal)
+        finally:
+            loop.account()
+    return entry(archive, candidate.id)
+
+
+def judge_bundle(bundle: Bundle, archive: Archive, watch: Watch) -> Entry:
+    """The bundle's Graph at its point through the stages of its campaign, without gates. Raises VortexError, Stopped."""
+    settings = json.loads(json.dumps(dict(bundle.manifest.settings)))
+    settings["stage"] = [{key: value for key, value in stage.items() if key != "gate"} for stage in settings["stage"]]
+    settings["campaign"]["controls"] = ["dense"]
+    settings["campaign"]["seeds"] = []
+    campaign = replace(from_json(settings, bundle.manifest.campaign), point=bundle.point, knobs=())
+    enter(archive, campaign)
+    with opened(campaign, archive, watch) as loop:
+        try:
+            loop.controls()
+            flow = flow_record(bundle.manifest.name, bundle.source, bundle.graph)
+            candidate = loop.single(Draft(campaign=campaign.name, round=1, slot=0, name=bundle.manifest.name, flow=flow,
+                                          point=bundle.point, author=bundle.manifest.author))
+        finally:
+            loop.account()
+    return entry(archive, candidate.id)
+
+
+def entry(archive: Archive, id: int) -> Entry:
+    """A candidate with its report and rows."""
+    candidate = archive.candidate(id)
+    assert candidate is not None, id
+    return Entry(candidate=candidate, report=archive.report(candidate), rows=archive.rows(candidate))
