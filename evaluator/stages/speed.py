@@ -56,8 +56,8 @@ class SpeedStage:
             done: Collection[tuple[str, int]]) -> Generator[Answered, None, None]:
         """Repeats go round the shapes, and who is timed first takes turns, so that a drift of the machine cancels."""
         threads = _threads()
-        for which in (graph, None) if len(done) < sum(p.repeats for p in problems) else ():
-            engine.use(which, point)
+        for flow in (graph, None) if len(done) < sum(p.repeats for p in problems) else ():
+            engine.use(flow, point)
             self._step_ms(engine, problems[0])                 # the first time is not like the others
         for repeat in range(self.settings.repeats):
             for problem in (p for p in problems if (p.id, repeat) not in done):
