@@ -31,6 +31,15 @@ class PlotError(VortexError):
 
 def draw(frontier: Frontier, title: str, path: Path) -> None:
     """Writes a PNG. Raises PlotError where the file cannot be written."""
+    figure = picture(frontier, title)
+    try:
+        figure.savefig(path, format="png")
+    except OSError as error:
+        raise PlotError(f"cannot write {path}: {error.strerror}", hint="Give --plot another file.") from error
+
+
+def picture(frontier: Frontier, title: str) -> Figure:
+    """`title` is taken letter by letter."""
     figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     axes, beside = figure.subplots(1, 2, width_ratios=(3.3, 1))
@@ -39,10 +48,7 @@ def draw(frontier: Frontier, title: str, path: Path) -> None:
     _scales(axes, frontier, title)
     figure.draw_without_rendering()
     _labels(axes, frontier)
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise PlotError(f"cannot write {path}: {error.strerror}", hint="Give --plot another file.") from error
+    return figure
 
 
 def _points(axes: Axes, frontier: Frontier) -> None:
@@ -78,7 +84,7 @@ def _bars(axes: Axes, standings: Sequence[Standing], label: str, colour: str, we
 
 
 def _scales(axes: Axes, frontier: Frontier, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=12)
+    axes.set_title(title, loc="left", fontsize=12, parse_math=False)
     axes.set_xlabel(f"decode speed{lengths_text(frontier.speed_lengths)} (times dense; higher is better)")
     axes.set_ylabel(f"accuracy{lengths_text(frontier.accuracy_lengths)} (higher is better)")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
@@ -102,7 +108,7 @@ def _names(axes: Axes, best: Sequence[Standing]) -> None:
     for line, one in enumerate(best[:MOST]):
         y = 1 - line / MOST
         axes.text(0.0, y, str(one.candidate.id), color=BLUE, fontsize=9, fontweight="bold", va="top")
-        axes.text(0.14, y, _shortened(one.candidate.name), fontsize=9, va="top")
+        axes.text(0.14, y, _shortened(one.candidate.name), fontsize=9, va="top", parse_math=False)
         axes.text(0.14, y - 0.028, f"{accuracy_text(one.accuracy)}   {speed_text(one.speed)}   {share_text(one.share)}",
                   fontsize=8, color=GREY, va="top")
     if len(best) > MOST:
@@ -135,7 +141,8 @@ def _label(axes: Axes, one: Standing) -> Annotation:
         text += f" {share_text(one.share)}"
     label = axes.annotate(text, (one.speed.value, one.accuracy.value), (8, 6), textcoords="offset points", va="center",
                           fontsize=9, color=GREY if control else BLUE, style="italic" if control else "normal",
-                          weight="normal" if control else "bold", zorder=7, annotation_clip=False)
+                          weight="normal" if control else "bold", zorder=7, annotation_clip=False,
+                          parse_math=False)
     label.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
     return label
 

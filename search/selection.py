@@ -17,11 +17,11 @@ def choose(entries: Iterable[Entry], before_round: int, rng: Random, count: int)
     """`count` parents, drawn one by one, so that a good one may come twice; none when nothing was measured yet.
 
     Reads entries of rounds before `before_round` only, in an order that does not depend on when they came. The same
-    entries and the same rng give the same parents. Candidates without a Graph are never parents.
+    entries and the same rng give the same parents. Dense decode and candidates without a Graph are never parents.
     """
     finished = {entry.candidate.id: entry for entry in entries if entry.candidate.round < before_round}
     known = frontier(finished.values())
-    pool = sorted((one for one in known.standings if one.candidate.flow.graph_json is not None), key=_fixed)
+    pool = sorted((one for one in known.standings if _can_be_parent(one)), key=_fixed)
     if not pool:
         return ()
     fitness = _fitness(pool)
@@ -29,6 +29,10 @@ def choose(entries: Iterable[Entry], before_round: int, rng: Random, count: int)
     drawn = [rng.choice(others) if others and rng.random() < EXPLORE else _tournament(pool, fitness, rng)
              for _ in range(count)]
     return tuple(finished[one.candidate.id] for one in drawn)
+
+
+def _can_be_parent(one: Standing) -> bool:
+    return one.candidate.flow.graph_json is not None and not one.candidate.is_dense
 
 
 def _fixed(one: Standing) -> tuple[str, str, int, int]:
@@ -57,7 +61,7 @@ def _fitness(pool: Sequence[Standing]) -> list[tuple[int, float]]:
 def crowding(points: Sequence[tuple[float, float]]) -> list[float]:
     """How far apart the neighbours of each point are, in shares of the spread over both axes; at the ends infinity."""
     distance = [0.0] * len(points)
-    for axis in (0, 1):
+    for axis in (0, 1) if points else ():
         order = sorted(range(len(points)), key=lambda index: (points[index][axis], index))
         spread = points[order[-1]][axis] - points[order[0]][axis]
         distance[order[0]] = distance[order[-1]] = math.inf
