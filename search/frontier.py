@@ -1,5 +1,4 @@
 """Which candidates no other beats, over accuracy and decode speed, and how sure that is: a pure function of entries."""
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -30,7 +29,7 @@ class Standing:
     """A measured candidate and its place.
 
     `share` is the point's share of blocks, `bytes_per_step` what a decode step of the timed batch reads. `rival` is the
-    id of the one most likely to dominate it, `doubt` the probability that it does.
+    id of the one on the frontier most likely to dominate it, `doubt` the probability that it does.
     """
 
     candidate: Candidate
@@ -71,14 +70,13 @@ def frontier(entries: Iterable[Entry]) -> Frontier:
     """
     ordered = sorted(entries, key=lambda entry: entry.candidate.id)
     measured = [one for entry in ordered if (one := _measured(entry)) is not None]
-    rivals = [one for one in measured if one.candidate.tier != "control" or one.candidate.is_dense]
-    placed = [_placed(one, rivals) for one in measured]
-    best = _best([one for one in placed if one.candidate.is_dense or one.place is Place.NEAR])
-    placed = [replace(one, place=Place.BEST) if one.place is Place.NEAR and one.candidate.id in best else one
-              for one in placed]
+    competing = [one for one in measured if one.candidate.tier != "control" or one.candidate.is_dense]
+    # Only those with the best means are asked whether they beat another: who is beaten is beaten by one of them.
+    best = [one for one, rank in zip(competing, ranks([_means(one) for one in competing]), strict=True) if rank == 0]
+    placed = [_placed(one, best) for one in measured]
     contexts = {int(c) for entry in ordered for c in _facts(entry).get("context", ())}
     return Frontier(standings=tuple(sorted(placed, key=lambda one: (one.speed.value, one.candidate.id))),
-                    hypervolume=hypervolume([_means(one) for one in rivals if not one.candidate.is_dense]),
+                    hypervolume=hypervolume([_means(one) for one in competing if not one.candidate.is_dense]),
                     accuracy_lengths=_accuracy_lengths(measured), speed_lengths=tuple(sorted(contexts)))
 
 
@@ -117,30 +115,20 @@ def _means(one: Standing) -> tuple[float, float]:
     return one.accuracy.value, one.speed.value
 
 
-def _placed(one: Standing, rivals: Sequence[Standing]) -> Standing:
-    """Its rival and whether that one surely beats it. Only those with means as good are asked, the furthest first."""
-    ahead = [other for other in rivals if other.candidate.id != one.candidate.id and _lead(other, one) is not None]
-    ahead.sort(key=lambda other: (-(_lead(other, one) or 0.0), other.candidate.id))
-    for other in ahead:
-        doubt = probability_dominates(other, one)
-        if one.rival is None or doubt > one.doubt:
-            one = replace(one, rival=other.candidate.id, doubt=doubt)
-        if doubt >= CERTAIN:
-            return replace(one, place=Place.BEATEN if one.place is Place.NEAR else one.place)
-    return one
+def _placed(one: Standing, best: Sequence[Standing]) -> Standing:
+    """Its place, and the one of `best` that most likely dominates it."""
+    ahead = [other for other in best if _is_ahead(other, one)]
+    if not ahead:
+        return one if one.place is Place.CONTROL else replace(one, place=Place.BEST)
+    doubt, minus_id = max((probability_dominates(other, one), -other.candidate.id) for other in ahead)
+    placed = replace(one, rival=-minus_id, doubt=doubt)
+    return replace(placed, place=Place.BEATEN) if doubt >= CERTAIN and one.place is Place.NEAR else placed
 
 
-def _lead(other: Standing, one: Standing) -> float | None:
-    """How far the means of `other` are ahead, in accuracy and in log speed together; None where they are not."""
-    accuracy = other.accuracy.value - one.accuracy.value
-    speed = math.log(other.speed.value / one.speed.value)
-    return accuracy + speed if accuracy >= 0 and speed >= 0 and _means(other) != _means(one) else None
-
-
-def _best(standings: Sequence[Standing]) -> set[int]:
-    """Ids of those whose means no other's dominate; equals stand side by side."""
-    rank = ranks([_means(one) for one in standings])
-    return {one.candidate.id for one, level in zip(standings, rank, strict=True) if level == 0}
+def _is_ahead(other: Standing, one: Standing) -> bool:
+    """By the means alone; equals are not ahead of each other."""
+    (accuracy, speed), (least_accuracy, least_speed) = _means(other), _means(one)
+    return accuracy >= least_accuracy and speed >= least_speed and (accuracy, speed) != (least_accuracy, least_speed)
 
 
 def _accuracy_lengths(standings: Sequence[Standing]) -> tuple[int, ...]:
