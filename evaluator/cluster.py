@@ -4,9 +4,12 @@ The driver asks for one answer at a time, so nothing runs ahead of what is grade
 stopped early stops at once. Ray is loaded when a cluster is opened: all else here works without it.
 """
 import os
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -99,8 +102,9 @@ class Cluster:
                    "include_dashboard": False, "object_store_memory": 100 << 20} if own else {}
         os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(self._settings.threads))
         try:
-            self._ray.init(address=self._settings.address or "local", log_to_driver=False, logging_level="ERROR",
-                           **started)
+            with _own_sigterm():
+                self._ray.init(address=self._settings.address or "local", log_to_driver=False, logging_level="ERROR",
+                               **started)
         except (OSError, ConnectionError, RuntimeError, TimeoutError) as error:
             raise EngineError(f"Ray did not start: {error}", hint="`ray stop` ends what an earlier run left.") from error
         if own:
@@ -199,6 +203,15 @@ def _load_ray() -> tuple[ModuleType, ModuleType]:
     except ImportError as error:
         raise MissingExtra("Ray is not installed", hint='pip install "vortex-platform[eval]"') from error
     return ray, psutil
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keeps what this process does at SIGTERM: Ray would print a trace."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _start_reaper(pids: Sequence[int]) -> subprocess.Popen[bytes]:

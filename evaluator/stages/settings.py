@@ -17,7 +17,7 @@ class StageSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    timeout_s: Annotated[float, Field(gt=0)] = 900.0       # wall clock for one candidate
+    timeout_s: Annotated[float, Field(gt=0)] = 300.0       # wall clock for one candidate
 
 
 Settings = TypeVar("Settings", bound=StageSettings)

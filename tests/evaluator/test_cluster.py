@@ -1,7 +1,10 @@
 """A real Ray: what a candidate does to its worker ends as its own named failure, and the next candidate runs."""
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from ray import cloudpickle
 
@@ -11,16 +14,17 @@ from evaluator.report import Report, Status
 from tests.evaluator import scripted
 from tests.evaluator.scripted import POINT, Script, graph, make_scripted
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.server
 SETTINGS = ClusterSettings(memory_bytes=256 << 20, lives=2)
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    cloudpickle.register_pickle_by_value(scripted)
+    cloudpickle.register_pickle_by_value(scripted)  # type: ignore[no-untyped-call]
     with Cluster(SETTINGS, make_scripted) as opened:
         yield opened
-    cloudpickle.unregister_pickle_by_value(scripted)
+    cloudpickle.unregister_pickle_by_value(scripted)  # type: ignore[no-untyped-call]
 
 
 def judge(cluster: Cluster, script: Script, name: str = "recent") -> tuple[Report, MemoryBook]:
@@ -61,6 +65,28 @@ def test_a_stage_stopped_early_leaves_the_worker_ready(cluster: Cluster) -> None
     report, book = judge(cluster, Script((0.0, "hang"), gate=0.9, timeout_s=5.0))
     assert (report.status, len(book.kept)) == (Status.STOPPED, 1)
     assert judge(cluster, Script((1.0,)))[0].status is Status.OK
+
+
+OPEN = """
+import psutil
+from evaluator.cluster import Cluster
+from tests.evaluator.scripted import POINT, Script, make_scripted
+with Cluster(engines=make_scripted) as cluster:
+    script = Script((1.0, "hang"))
+    for answered in cluster.stream(script, None, POINT, script.problems(POINT), (), 60.0):
+        print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
+"""
+
+
+def test_nothing_of_ray_outlives_a_killed_driver() -> None:
+    """The worker is in an endless loop when the driver is killed."""
+    with subprocess.Popen([sys.executable, "-c", OPEN], cwd=ROOT, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        children = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
+        driver.kill()
+    assert len(children) > 3
+    _, left = psutil.wait_procs(children, timeout=30)
+    assert [child for child in left if child.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_a_flow_the_engine_refuses_ends_as_compile(cluster: Cluster) -> None:

@@ -73,7 +73,7 @@ def test_interval_of_a_paired_difference_covers_the_truth() -> None:
     for _ in range(studies):
         hard = draw.random(60)
         ours, theirs = (draw.random(60) > hard * 0.6), (draw.random(60) > hard * 0.8)
-        found = statistics.difference({"retrieval": rows(ours)}, {"retrieval": rows(theirs)})
+        found = statistics.difference({"retrieval": rows(ours.tolist())}, {"retrieval": rows(theirs.tolist())})
         hits += found.low <= 0.1 <= found.high
     assert 0.925 <= hits / studies <= 0.99
 
