@@ -16,17 +16,36 @@ MOST_NUMBERS = 512
 APART = {"input", "field", "state", "const", "stored", "everything", "topk"}
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
-ATTRIBUTES: dict[str, Callable[[Draw, Sequence[Type]], Any]] = {
-    "dim": lambda draw, types: draw(st.sampled_from([1, 2])),
-    "every": lambda draw, types: draw(st.sampled_from([None, None, 2, 3])),
-    "start": lambda draw, types: draw(st.integers(0, 3)),
-    "stop": lambda draw, types: draw(st.integers(1, 6)),
-    "indices": lambda draw, types: tuple(draw(st.lists(st.integers(0, 3), min_size=1, max_size=4))),
-    "rows": lambda draw, types: draw(st.sampled_from([1, 2, types[0].cols])),
-    "cols": lambda draw, types: draw(st.sampled_from([1, types[0].rows, types[0].rows * types[0].cols])),
-    "scale": lambda draw, types: draw(NUMBERS),
-    "taps": lambda draw, types: tuple(draw(st.lists(NUMBERS, min_size=1, max_size=3))),
-}
+def _size(draw: Draw, types: Sequence[Type]) -> tuple[int, int]:
+    """An inner axis, and how long all operands are along it."""
+    dim = draw(st.sampled_from([1, 2]))
+    return dim, min(t.shape[dim - 1] for t in types)
+
+
+def _attributes(draw: Draw, op: str, types: Sequence[Type]) -> dict[str, Any]:
+    """Attributes that `op` is likely to take."""
+    dim, size = _size(draw, types) if types else (1, 1)
+    if op == "slice":
+        start = draw(st.integers(0, size - 1))
+        return {"dim": dim, "start": start, "stop": draw(st.integers(start + 1, size))}
+    if op == "gather":
+        return {"dim": dim, "indices": tuple(draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=4)))}
+    if op == "reshape":
+        total = types[0].rows * types[0].cols
+        rows = draw(st.sampled_from([n for n in range(1, total + 1) if total % n == 0]))
+        return {"rows": rows, "cols": total // rows}
+    if op == "kron":
+        return {"dim": draw(st.sampled_from([1, 2, (1, 2)]))}
+    if op == "cat":
+        return {"dim": dim}
+    if op == "softmax":
+        return {"scale": draw(NUMBERS)}
+    if op == "conv":
+        return {"taps": tuple(draw(st.lists(NUMBERS, min_size=1, max_size=3)))}
+    if "every" in OPS[op].attr_names:
+        groups = [n for n in range(1, size + 1) if size % n == 0]
+        return {"dim": dim, **draw(st.one_of(st.just({}), st.builds(lambda n: {"every": n}, st.sampled_from(groups))))}
+    return {}
 
 
 class Program:
@@ -50,21 +69,32 @@ class Program:
         return [i for i, n in enumerate(self.nodes) if n.op != "const" and n.type.lead in ({lead} if lead else Lead)]
 
     def any_op(self) -> None:
-        """One more value, if the op drawn takes the operands drawn."""
-        draw = self.draw
-        op = OPS[draw(st.sampled_from(sorted(n for n, o in OPS.items() if self.side in o.sides and n not in APART)))]
-        arity = op.arity if op.arity is not None else draw(st.integers(1, 3))
-        args = [draw(st.sampled_from(self.tensors())) for _ in range(arity)]
-        types = [self.nodes[a].type for a in args]
-        names = sorted(op.attr_names)
-        if op.name == "kron":
-            attrs = {"dim": draw(st.sampled_from([1, 2, (1, 2)]))}
-        else:
-            attrs = {name: ATTRIBUTES[name](draw, types) for name in names}
-        try:
-            self.add(op.name, self._with_number(op, args), {n: v for n, v in attrs.items() if v is not None})
-        except FlowError:
+        """One more value: the first of a few drawn ops that takes the operands drawn for it."""
+        usable = sorted(name for name, op in OPS.items() if self.side in op.sides and name not in APART)
+        for _ in range(6):
+            op = OPS[self.draw(st.sampled_from(usable))]
+            try:
+                args = self._operands(op)
+                attrs = _attributes(self.draw, op.name, [self.nodes[a].type for a in args])
+                self.add(op.name, self._with_number(op, args), attrs)
+            except FlowError:
+                continue
             return
+
+    def _operands(self, op: Op) -> list[int]:
+        """Values of the tape, late ones more often; a product gets a second one that fits, if there is one."""
+        recent = self.tensors()[-4:] + self.tensors()
+        if op.across_blocks:
+            recent = [i for i in recent if self.nodes[i].type.lead is Lead.BLOCK]
+        arity = op.arity if op.arity is not None else self.draw(st.integers(1, 3))
+        args = [self.draw(st.sampled_from(recent)) for _ in range(arity)]
+        if op.name == "matmul":
+            wide = self.nodes[args[0]].type.cols
+            fitting = [i for i in self.tensors() if wide in self.nodes[i].type.shape]
+            args[1] = self.draw(st.sampled_from(fitting))
+            if self.nodes[args[1]].type.rows != wide:
+                args[1] = self.add("transpose", [args[1]], {})
+        return args
 
     def _with_number(self, op: Op, args: list[int]) -> list[int]:
         """Sometimes an operand that is a number, where the op takes one."""
@@ -102,9 +132,19 @@ def _indexer(draw: Draw, geometry: Geometry, fields: list[Field]) -> Program:
     for f in fields:
         kind = "state" if f.kind is FieldKind.STATE else "field"
         indexer.add(kind, [], {"name": f.name}, Type(Lead.BLOCK, f.rows, f.cols))
-    for _ in range(draw(st.integers(0, 8))):
+    for _ in range(draw(st.integers(3, 12))):
         indexer.any_op()
     return indexer
+
+
+def _score(draw: Draw, indexer: Program) -> int:
+    """The sum of the latest value and perhaps others, each reduced to one number a block."""
+    blocks = indexer.tensors(Lead.BLOCK)
+    others = draw(st.lists(st.sampled_from(blocks), max_size=2))
+    score, *rest = [indexer.one_number(part) for part in (blocks[-1], *others)]
+    for number in rest:
+        score = indexer.add("add", [score, number], {})
+    return score
 
 
 @st.composite
@@ -122,8 +162,7 @@ def graphs(draw: Draw, states: bool = True) -> Graph:
         if f.kind is FieldKind.STATE:
             fitting = [i for i in indexer.tensors(Lead.BLOCK) if indexer.nodes[i].type.shape == (f.rows, f.cols)]
             saves.append((f.name, draw(st.sampled_from(fitting))))
-    score = indexer.one_number(draw(st.sampled_from(indexer.tensors(Lead.BLOCK)[-3:])))
-    selection = indexer.add("topk", [score], {})
+    selection = indexer.add("topk", [_score(draw, indexer)], {})
     assert indexer.nodes[selection].type == SELECTION
     return Graph("drawn", geometry, tuple(fields), tuple(cache.nodes), tuple(writes.items()),
                  tuple(replace(n, line=0) for n in indexer.nodes), tuple(saves), selection)
