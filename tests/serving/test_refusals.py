@@ -8,6 +8,7 @@ import pytest
 
 from tests.compiler.world import built_in
 from tests.serving.asks import SPARSE, ask, prompt, use
+from tests.serving.llama import write_llama
 from vortex.errors import EngineError, ModelError
 from vortex.ir import Geometry
 from vortex.serving import make_engine
@@ -81,6 +82,15 @@ def test_a_folder_that_is_not_there_is_said_to_be_missing() -> None:
     assert "probe" in refusal.value.hint
 
 
+def test_an_id_that_is_not_here_is_refused_at_once_where_no_hub_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+    with pytest.raises(ModelError, match="cannot read the config of 'nobody/nothing'") as refusal:
+        find_checkpoint("nobody/nothing")
+    assert "hf download nobody/nothing" in refusal.value.hint
+
+
 def test_a_folder_without_a_config_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"holds no config\.json"):
         find_checkpoint(str(tmp_path))
@@ -104,6 +114,13 @@ def test_a_model_without_weights_or_tokenizer_is_refused(tmp_path: Path) -> None
                                                       "hidden_size": 32, "num_attention_heads": 2}))
     with pytest.raises(ModelError, match="cannot load the weights"):
         EmbeddedEngine(device="cpu").start(str(tmp_path))
+
+
+def test_weights_that_are_not_weights_are_refused(tmp_path: Path) -> None:
+    path = write_llama(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ModelError, match="cannot load the weights"):
+        EmbeddedEngine(device="cpu").start(path)
 
 
 def test_the_tokenizer_goes_there_and_back_and_has_no_chat_template(probe: EmbeddedEngine) -> None:

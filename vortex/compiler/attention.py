@@ -3,6 +3,8 @@
 A kv head's queries are folded into the query rows ([.., G, D] against [.., T, D]): the fastest form torch has on a CPU.
 Listed blocks are gathered request by request: the copies stay in the cache until the product has read them.
 """
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as functional
 
@@ -43,14 +45,19 @@ def attend_all(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
     return torch.cat(rows)
 
 
+@lru_cache(maxsize=16)
+def _first_rows(heads: int, num_blocks: int, device: torch.device) -> torch.Tensor:
+    """Where each head begins in a pool seen as [H*P, S*D]: int64 [1, H, 1]."""
+    return (torch.arange(heads, device=device) * num_blocks)[None, :, None]
+
+
 def attend_listed(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lists: Lists,
                   scale: float) -> torch.Tensor:
     """Attention over the listed blocks, [B, H, G, D]; the last entry of a list counts only its real tokens."""
     heads, num_blocks, size, channels = k.shape
     batch, _, longest = lists.index.shape
     tables = plan.tables[:, None].expand(batch, heads, -1)
-    offsets = (torch.arange(heads, device=k.device) * num_blocks)[None, :, None]
-    ids = tables.gather(2, lists.index) + offsets
+    ids = tables.gather(2, lists.index) + _first_rows(heads, num_blocks, k.device)
     flat_k, flat_v = k.view(heads * num_blocks, size * channels), v.view(heads * num_blocks, size * channels)
     rows = []
     for b, (length, counts) in enumerate(zip(plan.lens, lists.counts.tolist(), strict=True)):

@@ -55,6 +55,7 @@ class CpuProgram:
         return CpuPlan(
             lens=tuple(lens), blocks=blocks, budgets=budgets, tables=tables, seeds=tuple(seeds), runs=runs,
             spacing=find_spacing(runs) if len(set(lens)) == 1 else None, taken=taken,
+            counts=torch.tensor(taken, device=tables.device)[:, None],
             scored=make_scored(tables, runs, blocks, large, reserved) if large else None,
             known=self._known(blocks, taken, tables.device) if large else tables[:, :0],
         )
@@ -70,7 +71,7 @@ class CpuProgram:
                layer: int) -> Lists:
         assert isinstance(plan, CpuPlan)
         batch, heads = q.shape[:2]
-        counts = torch.tensor(plan.taken, device=q.device)[:, None].expand(batch, heads)
+        counts = plan.counts.expand(batch, heads)
         scored = plan.scored
         if scored is None:
             index = self._known(plan.blocks, plan.taken, q.device)

@@ -96,6 +96,7 @@ class CpuPlan(Plan):
     spacing: int | None                   # of the whole batch, where also all lengths are equal
     scored: Scored | None                 # None: every row fits
     taken: tuple[int, ...]                # blocks each request attends
+    counts: torch.Tensor                  # int64 [B, 1]: the same
     known: torch.Tensor                   # int64 [B, L]: lists of rows that fit; first and last blocks of others
 
 

@@ -1,4 +1,5 @@
 """The k best blocks of each row, exactly: equal scores go to the lower block, NaN stands last."""
+import numpy as np
 import torch
 
 
@@ -8,11 +9,19 @@ def best(score: torch.Tensor, k: int) -> torch.Tensor:
         return torch.arange(k, device=score.device).expand(*score.shape[:-1], k)
     if k == 0:
         return torch.empty(*score.shape[:-1], 0, dtype=torch.int64, device=score.device)
-    values, picks = score.topk(k + 1, dim=-1)
-    # A gap after the k-th value makes the set unique; topk puts NaN first, so the first value shows if there is one.
-    unique = (values[..., k - 1] > values[..., k]) & ~values[..., 0].isnan()
-    picks = picks[..., :k] if bool(unique.all()) else _in_order(score)[..., :k]
-    return picks.sort(dim=-1).values
+    taken = score >= _kth_best(score, k)
+    # More than k at or above the k-th value are equals, fewer are the work of NaN: then the order decides.
+    if bool((taken.sum(dim=-1) == k).all()):
+        return taken.nonzero()[:, -1].view(*score.shape[:-1], k)
+    return _in_order(score)[..., :k].sort(dim=-1).values
+
+
+def _kth_best(score: torch.Tensor, k: int) -> torch.Tensor:
+    """[..., 1]; NaN counts as the largest. On a CPU NumPy's partition is several times faster than torch's topk."""
+    if score.device.type == "cpu":
+        place = score.shape[-1] - k
+        return torch.from_numpy(np.partition(score.numpy(), place, axis=-1)[..., place:place + 1])
+    return score.topk(k, dim=-1).values[..., -1:]
 
 
 def _in_order(score: torch.Tensor) -> torch.Tensor:

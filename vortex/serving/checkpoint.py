@@ -1,10 +1,16 @@
 """What a checkpoint is before its weights are loaded: where it lies, its shape, its tokenizer, its chat template."""
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -12,6 +18,8 @@ from transformers.utils import logging as transformers_logging
 from vortex.errors import ModelError
 from vortex.ir import Geometry
 
+Loaded = TypeVar("Loaded")
+HUB = "https://huggingface.co"
 SHIPPED = ("probe",)
 SERVED = ("qwen3", "llama", "qwen2", "mistral")
 
@@ -96,12 +104,33 @@ def _choices() -> str:
     return f"A model is a shipped name ({', '.join(SHIPPED)}), a folder, or a Hugging Face id."
 
 
+def local_first(path: str, load: Callable[..., Loaded]) -> Loaded:
+    """What `load` finds on this machine; else, for a Hugging Face id and where the hub can be reached, from there."""
+    try:
+        return load(local_files_only=True)
+    except (OSError, ValueError):
+        if Path(path).is_dir() or not _hub_answers():
+            raise
+    return load()
+
+
+def _hub_answers() -> bool:
+    """Whether asking the hub can succeed: its own client would try for half a minute."""
+    if getproxies():
+        return True
+    host = urlsplit(os.environ.get("HF_ENDPOINT", HUB)).hostname
+    try:
+        return bool(socket.getaddrinfo(host, 443))
+    except OSError:
+        return False
+
+
 def find_checkpoint(model: str) -> Checkpoint:
     """Reads a model's config and says whether it is served. Raises ModelError with what is wrong and what to do."""
     path = locate(model)
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(path)
+            config = local_first(path, partial(AutoConfig.from_pretrained, path))
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"cannot read the config of {model!r}: {first_line(error)}",
                          hint=f"{_choices()} Offline, download it first: hf download {model}") from error
@@ -130,7 +159,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> ModelTokenizer:
     """Raises ModelError when the model comes without one."""
     try:
         with quiet():
-            return ModelTokenizer(AutoTokenizer.from_pretrained(checkpoint.path))
+            return ModelTokenizer(local_first(checkpoint.path, partial(AutoTokenizer.from_pretrained, checkpoint.path)))
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"cannot load the tokenizer of {checkpoint.name!r}: {first_line(error)}",
                          hint="A model folder holds tokenizer.json beside config.json.") from error

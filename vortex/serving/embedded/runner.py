@@ -1,13 +1,15 @@
 """A model with a pool and a Program: makes the Steps of prefill and decode and runs the forward pass."""
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from vortex.compiler.program import Program
 from vortex.errors import ModelError
-from vortex.serving.checkpoint import Checkpoint, first_line, quiet
+from vortex.serving.checkpoint import Checkpoint, first_line, local_first, quiet
 from vortex.serving.embedded.attention import NAME, DecodeStep, PrefillStep, Step, register
 from vortex.serving.embedded.pool import Pool
 from vortex.serving.embedded.recording import Recorder
@@ -19,8 +21,9 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> PreTrainedModel:
     dtype = torch.float32 if device.type == "cpu" else "auto"
     try:
         with quiet():
-            model = AutoModelForCausalLM.from_pretrained(checkpoint.path, dtype=dtype, attn_implementation=NAME)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+            model = local_first(checkpoint.path, partial(AutoModelForCausalLM.from_pretrained, checkpoint.path,
+                                                         dtype=dtype, attn_implementation=NAME))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the weights of {checkpoint.name!r}: {first_line(error)}",
                          hint=f"Offline, download it first: hf download {checkpoint.name}") from error
     assert isinstance(model, PreTrainedModel)
