@@ -52,14 +52,16 @@ _PRESETS = (
     _preset("vt-2k-4hop", TRACKING, 2048, keys=128, hops=4),
     _preset("vt-4k-4hop", TRACKING, 4096, keys=128, hops=4),
     _preset("chain-15", CHAIN, 320, steps=15),
+    _preset("chain-10-1k", CHAIN, 1024, steps=10),
     _preset("chain-30", CHAIN, 576, steps=30),
+    _preset("chain-30-1k", CHAIN, 1024, steps=30),
     _preset("chain-60", CHAIN, 1056, steps=60),
     _preset("chain-60-2k", CHAIN, 2048, steps=60),
     _preset("fwe-1k", FREQUENT, 1024),
 )
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _PRESETS}
 RETRIEVAL_PRESETS = ("multikey-1k-full", "multiquery-1k", "vt-1k-4hop")      # the settings that separate best
-REASONING_PRESETS = ("chain-30",)
+REASONING_PRESETS = ("chain-10-1k",)
 
 
 def preset(name: str) -> Preset:
