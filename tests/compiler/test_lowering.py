@@ -2,7 +2,7 @@
 import pytest
 
 from tests.compiler.world import built_in, written
-from vortex.compiler.lowering import live, lower_indexer
+from vortex.compiler.lowering import Call, lower_indexer, schedule
 from vortex.ir import Geometry, Graph
 
 GEOMETRY = Geometry(block_size=32, head_dim=32, group=2)
@@ -11,7 +11,8 @@ GEOMETRY = Geometry(block_size=32, head_dim=32, group=2)
 def computed(graph: Graph) -> list[str]:
     """Ops of the nodes that are still computed, by the functions that compute them."""
     calls = lower_indexer(graph)
-    names = [getattr(calls[i].function, "__name__", graph.indexer[i].op) for i in live(calls, [graph.selection])]
+    wanted = [turn.index for turn in schedule(calls, [graph.selection])]
+    names = [getattr(calls[i].function, "__name__", graph.indexer[i].op) for i in wanted]
     return sorted(name for name in names if name.startswith("_") or name in ("multiply", "kron", "maximum", "matmul"))
 
 
@@ -34,3 +35,13 @@ def test_pattern_becomes_products(body: str, left: list[str]) -> None:
 @pytest.mark.parametrize("name", ["quest", "masked-quest", "lserve"])
 def test_bounds_of_keys_are_known_to_be_in_order(name: str) -> None:
     assert computed(built_in(name, GEOMETRY)) == ["_sum_of_bounds"]
+
+
+def test_a_value_is_let_go_after_its_last_use_and_roots_are_kept() -> None:
+    def call(*args: int) -> Call:
+        return Call(args, max)
+
+    calls = [call(), call(), call(0, 0), call(1), call(0, 2), call(4)]
+    turns = schedule(calls, [4, 2])
+    assert [(turn.index, turn.spent) for turn in turns] == [(0, ()), (2, ()), (4, (0,))]
+    assert [turn.spent for turn in schedule(calls, [5])] == [(), (), (0, 2), (4,)]

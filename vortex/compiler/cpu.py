@@ -7,7 +7,7 @@ import torch
 from vortex.budget import budget, num_blocks
 from vortex.compiler.attention import attend_all, attend_listed
 from vortex.compiler.layout import CpuPlan, Scored, find_runs, find_spacing, make_scored
-from vortex.compiler.lowering import Call, live, lower_indexer, plain
+from vortex.compiler.lowering import Call, Turn, lower_indexer, plain, schedule
 from vortex.compiler.program import Lists, Plan
 from vortex.compiler.scope import CompletionScope, CpuScope
 from vortex.compiler.topk import best
@@ -39,9 +39,9 @@ class CpuProgram:
         self._dtype = DTYPES[point.dtype]
         self._everything = graph.indexer[graph.selection].op == "everything"
         self._cache = plain(graph.cache)
-        self._cache_live = live(self._cache, [node for _, node in graph.writes])
+        self._cache_turns = schedule(self._cache, [node for _, node in graph.writes])
         self._indexer = lower_indexer(graph)
-        self._indexer_live = live(self._indexer, [graph.selection, *(node for _, node in graph.saves)])
+        self._indexer_turns = schedule(self._indexer, [graph.selection, *(node for _, node in graph.saves)])
 
     def plan(self, lens: Sequence[int], tables: torch.Tensor, seeds: Sequence[int]) -> CpuPlan:
         """Runs, budgets and the known parts of the lists of one step; a row that fits its budget is not scored."""
@@ -84,7 +84,7 @@ class CpuProgram:
             "state": lambda name: scored.read(state[name]).float(),
         }, q)
         scope = CpuScope(plan=plan, scored=scored, layer=layer, q=q, k=k)
-        values = self._run(self.graph.indexer, self._indexer, self._indexer_live, scope, leaf)
+        values = self._run(self.graph.indexer, self._indexer, self._indexer_turns, scope, leaf)
         score = values[self.graph.selection].expand(len(rows), heads, -1, 1, 1)[..., 0, 0]
         lists = Lists(index=self._take(plan, scored, score), counts=counts)
         # A state may be made of another one's last value: all are read before any is written.
@@ -100,7 +100,7 @@ class CpuProgram:
 
     def _summarise(self, fields: Tensors, pools: Tensors, done: torch.Tensor) -> None:
         leaves = self._leaves({"field": lambda name: pools[name].index_select(1, done).float()}, done)
-        values = self._run(self.graph.cache, self._cache, self._cache_live, CompletionScope(), leaves)
+        values = self._run(self.graph.cache, self._cache, self._cache_turns, CompletionScope(), leaves)
         for name, node in self.graph.writes:
             pool = fields[name]
             pool.index_copy_(1, done, values[node].to(pool.dtype).expand(pool.shape[0], done.numel(), *pool.shape[2:]))
@@ -143,15 +143,17 @@ class CpuProgram:
         leaves["const"] = lambda node: torch.full((1, 1, 1), node.attr("value"), device=like.device)
         return leaves
 
-    def _run(self, nodes: Sequence[Node], calls: Sequence[Call], wanted: Sequence[int], scope: Scope,
+    def _run(self, nodes: Sequence[Node], calls: Sequence[Call], turns: Sequence[Turn], scope: Scope,
              leaves: Mapping[str, Leaf]) -> dict[int, torch.Tensor]:
         values: dict[int, torch.Tensor] = {}
-        for index in wanted:
-            node, call = nodes[index], calls[index]
+        for turn in turns:
+            index, node, call = turn.index, nodes[turn.index], calls[turn.index]
             if node.op in leaves:
                 values[index] = leaves[node.op](node)
             elif node.op == "stored":
                 values[index] = values[call.args[0]].to(self._dtype).float()
             else:
                 values[index] = call.function(scope, *(values[a] for a in call.args))
+            for value in turn.spent:
+                del values[value]
         return values

@@ -152,10 +152,25 @@ def lower_indexer(graph: Graph) -> tuple[Call, ...]:
     return tuple(calls)
 
 
-def live(calls: Sequence[Call], roots: Sequence[int]) -> tuple[int, ...]:
-    """The calls that `roots` are made of, in order."""
+@dataclass(frozen=True)
+class Turn:
+    """One call's turn: its index, and the values that nobody asks for after it."""
+
+    index: int
+    spent: tuple[int, ...]
+
+
+def schedule(calls: Sequence[Call], roots: Sequence[int]) -> tuple[Turn, ...]:
+    """The calls that `roots` are made of, in order; a value is let go after its last use, but for the roots."""
     wanted = set(roots)
+    last: dict[int, int] = {}
     for index in range(len(calls) - 1, -1, -1):
         if index in wanted:
             wanted.update(calls[index].args)
-    return tuple(sorted(wanted))
+            for arg in calls[index].args:
+                last.setdefault(arg, index)
+    spent: dict[int, list[int]] = {}
+    for value, index in last.items():
+        if value not in roots:
+            spent.setdefault(index, []).append(value)
+    return tuple(Turn(index, tuple(sorted(spent.get(index, ())))) for index in sorted(wanted))
