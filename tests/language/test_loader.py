@@ -53,7 +53,8 @@ REFUSED_IN_BODY = [
     ("x = q.mean(dim=0)", "ShapeMismatch"), ("return ops.topk(q)", "ShapeMismatch"),
     ("return ops.topk(cache['k'].mean(dim=1))", "ShapeMismatch"),
     ("if q.mean(dim=1) > 0: pass", "FlowError"), ("x = not q", "FlowError"), ("x = 1 < q < 2", "FlowError"),
-    ("for x in q: pass", "BadArgument"), ("q[..., :1] = q", "FlowError"), ("x, y = q", "FlowError"),
+    ("for x in q: pass", "BadArgument"), ("q[..., :1] = q", "ForbiddenSyntax"), ("q[0] = q", "FlowError"),
+    ("x, y = q", "FlowError"),
     ("x = cache['hi']", "FieldError"), ("x = cache[1]", "FieldError"), ("cache['k'] = q", "FieldError"),
     ("cache['s'] = 1.0", "FieldError"), ("cache['s'] = q", "ShapeMismatch"), ("x = cache.state('k')", "FieldError"),
     ("x = cache.state('s', first='a')", "FieldError"),
@@ -61,12 +62,14 @@ REFUSED_IN_BODY = [
     ("x = range(q)", "BadArgument"),
     ("x = int(float('nan'))", "BadArgument"), ("x = q.transpose(1)", "FlowContractError"),
     ("x = 1e300 ** 60", "BadArgument"), ("x = list(enumerate((1,), q))", "BadArgument"), ("x = (1, 2)[5]", "FlowContractError"),
+    ("t = [2]\n        t[0] *= 9", "ForbiddenSyntax"), ("t = [2]\n        t[0:0] = t", "ForbiddenSyntax"),
     ("x = open('f')", "FlowContractError"), ("x = len(3)", "FlowContractError"), ("q.state()", "UnknownOp"),
     ("for i in range(4000):\n            for j in range(4000): pass", "FlowContractError"),
     ("for i in range(4000):\n            q = q * 2 * 2 * 2", "FlowContractError"),
 ]
 PLACED_LATER = {"for i in range(4000):\n            for j in range(4000): pass": LINE + 1,
-                "for i in range(4000):\n            q = q * 2 * 2 * 2": LINE + 1}
+                "for i in range(4000):\n            q = q * 2 * 2 * 2": LINE + 1,
+                "t = [2]\n        t[0] *= 9": LINE + 1, "t = [2]\n        t[0:0] = t": LINE + 1}
 
 
 @pytest.mark.parametrize(("line", "code"), REFUSED_IN_BODY)
@@ -98,6 +101,12 @@ REFUSED_TEXTS = [
     (CLASS + "class X(ops.topk):\n    pass", "ForbiddenSyntax", 2),
     (CLASS + "class X(vFlow):\n    @vFlow\n    def f(self):\n        pass", "ForbiddenSyntax", 4),
     (CLASS + "class X(vFlow):\n    def __init__(self):\n        pass", "ForbiddenSyntax", 3),
+    (CLASS + '@register("x")\nclass X(vFlow):\n    forward_indexer = 5', "FlowContractError", 0),
+    (CLASS + '@register("x" "y" * 1)\nclass X(vFlow):\n    pass', "ForbiddenSyntax", 3),
+    (CLASS + '@register("\\n")\nclass X(vFlow):\n    def forward_indexer(self, q, cache):\n        pass',
+     "FlowContractError", 0),
+    (CLASS + "class X(vFlow):\n    flow_name = 5\n    def forward_indexer(self, q, cache):\n        pass",
+     "FlowContractError", 0),
     (CLASS + "class X(vFlow):\n    N = 10 ** 100", "BadArgument", 3),
     (CLASS + "class X(vFlow):\n    N = [i for i in range(4000) for j in range(4000)]", "FlowContractError", 3),
 ]
@@ -150,6 +159,30 @@ class All(vFlow):
         cache["s"] = score
         return ops.topk(ops.where(score > last, score, last * 0.5) + -score.abs())
 '''
+
+
+@pytest.mark.parametrize("escape", [
+    "self = (i for i in (1,))\n        x = self.gi_frame",
+    "x = [self.gi_frame for self in ((i for i in (1,)),)]",
+    "x = self.reach((i for i in (1,)))",
+    "self = 'text'\n        x = self.format",
+    "x = self.flow_guard.steps",
+    "o = ops\n        x = o.record",
+    "x = vFlow.flow_guard",
+    "x = q.mean.gi_frame",
+    "x = ops.topk.format",
+])
+def test_no_name_of_the_text_leads_out_of_it(escape: str) -> None:
+    more = ("    gi_frame = flow_guard = format = f_back = 1\n"
+            "    def outer(self):\n        def inner(self):\n            return self.gi_frame\n        return inner\n"
+            "    def reach(self, other):\n        return self.outer()(other)\n")
+    with pytest.raises(FlowError):
+        traced(body(escape, "return ops.topk(ops.position())") + more)
+
+
+@pytest.mark.parametrize("statement", ["from vortex import ops", "x: int", "pass", "'text'"])
+def test_a_body_of_nothing_is_a_body(statement: str) -> None:
+    traced(body("return ops.topk(ops.position())") + f"    def forward_cache(self, cache):\n        {statement}\n")
 
 
 def test_everything_that_is_allowed_passes_together() -> None:

@@ -163,6 +163,20 @@ def _loop(node: ast.For, own: set[str]) -> FlowError | None:
     return ForbiddenSyntax("for ... else is not used in a flow") if node.orelse else None
 
 
+def _augmented(node: ast.AugAssign, own: set[str]) -> FlowError | None:
+    if isinstance(node.target, ast.Name):
+        return None
+    return ForbiddenSyntax("only a name is changed by +=, *= and the like", hint="Write it out: x[i] = x[i] + y.")
+
+
+def _subscript(node: ast.Subscript, own: set[str]) -> FlowError | None:
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if isinstance(node.ctx, ast.Store) and any(isinstance(part, ast.Slice) for part in parts):
+        return ForbiddenSyntax("a slice is assigned: nothing is changed in place",
+                               hint="Make a new tensor: ops.cat, ops.where.")
+    return None
+
+
 def _arguments(node: ast.arguments, own: set[str]) -> FlowError | None:
     if node.vararg or node.kwarg:
         return ForbiddenSyntax("*args and **kwargs are not used in a flow")
@@ -173,34 +187,39 @@ CHECKS: dict[type[ast.AST], Callable[..., FlowError | None]] = {
     ast.ImportFrom: _import, ast.Attribute: _attribute, ast.Constant: _constant, ast.FunctionDef: _function,
     ast.ClassDef: _class, ast.FormattedValue: _formatted, ast.keyword: _keyword, ast.Dict: _dict, ast.For: _loop,
     ast.arguments: _arguments, ast.Name: lambda node, own: _hidden(node.id),
-    ast.arg: lambda node, own: _hidden(node.arg),
+    ast.arg: lambda node, own: _hidden(node.arg), ast.AugAssign: _augmented, ast.Subscript: _subscript,
 }
 
 
 class Instrument(ast.NodeTransformer):
-    """Sends arithmetic, loops, calls and f-strings through the guard, and drops imports and annotations."""
+    """Sends arithmetic, loops, calls, f-strings and self through the guard; drops imports and annotations."""
 
     def _guarded(self, node: ast.AST, name: str, args: list[ast.expr]) -> ast.Call:
         guard = ast.Attribute(ast.Name("_guard", ast.Load()), name, ast.Load())
         return ast.fix_missing_locations(ast.copy_location(ast.Call(guard, args, []), node))
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # ast's name
-        return None
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        return ast.copy_location(ast.Pass(), node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Name) and node.value.id == "self":
+            return self._guarded(node, "own", [node.value, ast.Constant(node.attr)])
+        return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
         return self._guarded(node, "binary", [ast.Constant(type(node.op).__name__), node.left, node.right])
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        if not isinstance(node.target, ast.Name):
-            return self.generic_visit(node)
+        assert isinstance(node.target, ast.Name)
         left = ast.copy_location(ast.Name(node.target.id, ast.Load()), node)
         value = self.visit(ast.copy_location(ast.BinOp(left, node.op, node.value), node))
         return ast.copy_location(ast.Assign([node.target], value), node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
-            return None
+            return ast.copy_location(ast.Pass(), node)
         return ast.copy_location(ast.Assign([node.target], self.visit(node.value)), node)
 
     def visit_For(self, node: ast.For) -> ast.AST:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from vortex.errors import BadArgument, FlowContractError
+from vortex.language.flow import vFlow
 from vortex.language.ops.shapes import shown, whole
 from vortex.language.symbols import Value
 
@@ -57,6 +58,12 @@ class Guard:
         if isinstance(result, complex) or (isinstance(result, int) and abs(result) >= LARGEST):
             raise BadArgument("a number of more than 64 bits")
         return result
+
+    def own(self, flow: object, name: str) -> Any:
+        """self.name, where self is the flow: under another object a name may lead anywhere."""
+        if not isinstance(flow, vFlow):
+            raise FlowContractError(f"self.{name} is asked of {shown(flow)}", hint="self is the flow and nothing else.")
+        return getattr(flow, name)
 
     def joined(self, *parts: object) -> str:
         """An f-string of short texts and numbers."""

@@ -12,6 +12,7 @@ from vortex.language.guard import Guard
 from vortex.language.place import Source, run
 
 MOST_TEXT = 65_536
+MOST_NAME = 100
 SIGNATURES = {"forward_cache": ["self", "cache"], "forward_indexer": ["self", "q", "cache"],
               "create_cache": ["self", "block_size", "head_dim"]}
 EXPORTS: dict[str, Any] = {"ops": ops, "register": register, "vFlow": vFlow}
@@ -75,13 +76,16 @@ def _registered(value: object) -> bool:
 
 
 def _check_contract(flow: type[vFlow], source: Source) -> None:
-    """forward_indexer is there, and every method of the contract has its signature."""
+    """The flow has a name, forward_indexer is there, and every method of the contract has its signature."""
+    for name in (flow.flow_name, *flow.flow_aliases):
+        if not isinstance(name, str) or not 1 <= len(name) <= MOST_NAME or not name.isprintable():
+            raise FlowContractError(f"a flow's name is a text of 1 to {MOST_NAME} characters", where=Where(source.path))
     if flow.forward_indexer is vFlow.forward_indexer:
         raise FlowContractError(f"{flow.__name__} has no forward_indexer(self, q, cache)",
                                 where=Where(source.path), hint="It scores the blocks and returns ops.topk(score).")
     for name, wanted in SIGNATURES.items():
         method = getattr(flow, name)
-        if inspect.isfunction(method) and list(inspect.signature(method).parameters) != wanted:
-            raise FlowContractError(f"{name} does not take ({', '.join(wanted)})",
-                                    where=source.where(method.__code__.co_firstlineno),
+        if not inspect.isfunction(method) or list(inspect.signature(method).parameters) != wanted:
+            line = method.__code__.co_firstlineno if inspect.isfunction(method) else 0
+            raise FlowContractError(f"{name} does not take ({', '.join(wanted)})", where=source.where(line),
                                     hint=f"Write: def {name}({', '.join(wanted)}):")
