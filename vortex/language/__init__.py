@@ -1,0 +1,1 @@
+"""The language: what a flow may say, and how its text becomes a Graph."""
