@@ -57,10 +57,6 @@ class Scored:
     middle: torch.Tensor                  # bool [R, 1, M, 1, 1]
     position: torch.Tensor                # float32 [1, 1, M, 1, 1]
 
-    @property
-    def even(self) -> bool:
-        return self.spacing is not None
-
     def read(self, pool: torch.Tensor) -> torch.Tensor:
         """The blocks of `pool` [H, P, a, b] as [R, H, M, a, b]: a view where they are evenly spaced, else a copy."""
         if self.spacing is not None:
