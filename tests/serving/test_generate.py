@@ -128,3 +128,15 @@ def test_requests_are_admitted_up_to_the_largest_batch(probe: EmbeddedEngine) ->
         answers(engine, ask(PROMPTS, tokens=4))
     assert {len(event["requests"]) for event in recording.events} <= {1, 2}
 
+
+
+@pytest.mark.parametrize("flow", [None, "quest", "running-average"])
+def test_a_prompt_prefilled_for_another_flow_gives_the_same_tokens(probe: EmbeddedEngine, flow: str | None) -> None:
+    forgetful = EmbeddedEngine(device="cpu", limits=Limits(prompt_bytes=0))
+    forgetful.start("probe")
+    use(forgetful, flow)
+    use(probe, "recent")
+    tokens(probe, ask(PROMPTS))
+    use(probe, flow)
+    assert tokens(probe, ask(PROMPTS)) == tokens(forgetful, ask(PROMPTS))
+    assert forgetful._prompts.num_bytes == 0 < probe._prompts.num_bytes <= Limits().prompt_bytes

@@ -2,7 +2,7 @@
 
 A Step travels as a keyword of the model's forward, so nothing is global but the name under which the hook is known.
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -12,6 +12,7 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from vortex.compiler.program import Plan, Program
 from vortex.serving.embedded.pool import Pool
+from vortex.serving.embedded.prompts import KeyValue
 from vortex.serving.embedded.recording import Moment, Recorder
 
 NAME = "vortex"
@@ -56,13 +57,20 @@ class PrefillStep:
     slots: torch.Tensor                   # int64 [B*T]
     shared: torch.Tensor                  # int64 [B, blocks before]: 0 columns where nothing is shared
     done: torch.Tensor                    # int64 [M]: blocks completed by these tokens
+    made: list[KeyValue] = field(default_factory=list)    # of each layer, for the prompt cache
 
-    def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    def store(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> None:
+        """Puts k, v [B, H, T, D] of the new tokens into the pool and summarises the blocks they complete."""
         pool = self.pool
         _write(pool.k[layer], self.slots, k)
         _write(pool.v[layer], self.slots, v)
         if layer in self.sparse and self.done.numel():
             self.program.update(pool.fields[layer], pool.state[layer], pool.k[layer], pool.v[layer], self.done)
+
+    def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+        pool = self.pool
+        self.store(layer, k, v)
+        self.made.append((k, v))
         if not self.shared.shape[1]:
             out = functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True)
             return out.transpose(1, 2)

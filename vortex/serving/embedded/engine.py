@@ -18,6 +18,7 @@ from vortex.serving.embedded.forced import ForcedContext, ForcedShape
 from vortex.serving.embedded.generation import Generation
 from vortex.serving.embedded.pool import Allocator, Pool, PoolShape
 from vortex.serving.embedded.prefix import PrefixCache
+from vortex.serving.embedded.prompts import PromptCache
 from vortex.serving.embedded.recording import Recorder
 from vortex.serving.embedded.runner import Runner, load_model, stop_tokens
 from vortex.serving.embedded.scheduler import Scheduler, blocks_needed
@@ -29,11 +30,13 @@ LEAST_ROOM = 64                           # tokens that may be decoded after a f
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What bounds an engine: requests that decode together, new prompt tokens a prefill, bytes of K and V."""
+    """What bounds an engine: requests that decode together, new prompt tokens a prefill, bytes of K and V in the pool
+    and of prompts kept from one flow to the next."""
 
     max_batch: int = 32
     prefill_tokens: int = 8192
     kv_bytes: int = 4 * GIB
+    prompt_bytes: int = GIB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ class Serving:
 
 
 class EmbeddedEngine:
-    """See vortex.serving.engine.Engine. One call at a time; no generate knows of the one before it."""
+    """See vortex.serving.engine.Engine. One call at a time; tokens do not depend on the calls before."""
 
     def __init__(self, device: str | None = None, limits: Limits | None = None) -> None:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -67,6 +70,7 @@ class EmbeddedEngine:
         self._pool: Pool | None = None
         self._forced: ForcedContext | None = None
         self._recorder: Recorder | None = None
+        self._prompts = PromptCache(self._limits.prompt_bytes)
 
     def start(self, model: str) -> None:
         self.stop()
@@ -77,6 +81,7 @@ class EmbeddedEngine:
 
     def stop(self) -> None:
         self._loaded = self._serving = self._pool = self._forced = self._recorder = None
+        self._prompts = PromptCache(self._limits.prompt_bytes)
 
     @property
     def tokenizer(self) -> ModelTokenizer:
@@ -166,7 +171,8 @@ class EmbeddedEngine:
         return have
 
     def _runner(self, pool: Pool) -> Runner:
-        return Runner(model=self._model.model, pool=pool, program=self._flow.program, sparse=self._flow.sparse)
+        return Runner(model=self._model.model, pool=pool, program=self._flow.program, sparse=self._flow.sparse,
+                      prompts=self._prompts)
 
     @property
     def _model(self) -> Loaded:

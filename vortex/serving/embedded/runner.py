@@ -12,6 +12,7 @@ from vortex.errors import ModelError
 from vortex.serving.checkpoint import Checkpoint, first_line, local_first, quiet
 from vortex.serving.embedded.attention import NAME, DecodeStep, PrefillStep, Step, register
 from vortex.serving.embedded.pool import Pool
+from vortex.serving.embedded.prompts import Prefilled, PromptCache
 from vortex.serving.embedded.recording import Recorder
 
 
@@ -66,6 +67,7 @@ class Runner:
     pool: Pool
     program: Program
     sparse: frozenset[int]                # layers that keep summaries and select
+    prompts: PromptCache
 
     @torch.inference_mode()
     def prefill(self, tokens: Sequence[Sequence[int]], start: int, blocks: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -79,7 +81,15 @@ class Runner:
             slots=(tables[:, positions // size] * size + positions % size).flatten(),
             shared=tables[:, :start // size], done=tables[:, start // size:(start + count) // size].flatten(),
         )
-        return self._forward(self._ids(tokens), positions.expand(len(tokens), count), step)
+        known = self.prompts.find(tokens) if start == 0 else None
+        if known is not None:
+            for layer, (k, v) in enumerate(known.layers):
+                step.store(layer, k, v)
+            return known.logits
+        logits = self._forward(self._ids(tokens), positions.expand(len(tokens), count), step)
+        if start == 0:
+            self.prompts.keep(tokens, Prefilled(tuple(step.made), logits))
+        return logits
 
     @torch.inference_mode()
     def decode(self, batch: Batch, tokens: Sequence[int], lens: Sequence[int],
