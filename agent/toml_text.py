@@ -66,8 +66,8 @@ def _value(text: str, setting: str) -> Any:
     except tomllib.TOMLDecodeError as error:
         if BARE_WORD.match(text.strip()):
             return text.strip()
-        raise CampaignError(f"--set {setting}: the value is not TOML", where=Where("--set", 1, setting),
-                            hint="Numbers stand bare, texts in quotes, lists in brackets: --set point.topk_ratio=[0.125]") from error
+        hint = "Numbers stand bare, texts in quotes, lists in brackets: --set point.topk_ratio=[0.125]"
+        raise CampaignError(f"--set {setting}: the value is not TOML", hint=hint, where=Where("--set", 1, setting)) from error
 
 
 def _step(holder: Any, part: str, setting: str) -> Any:

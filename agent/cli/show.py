@@ -54,5 +54,6 @@ def _report(report: Report) -> str:
     rows = []
     for result in report.results:
         facts = ", ".join(f"{k} {v}" for k, v in result.facts.items() if isinstance(v, int | float))
-        rows.append((result.stage, stage_text(result), result.message.partition("\n")[0] or facts))
+        cell = f"{result.status}: {result.code}" if result.code else stage_text(result)
+        rows.append((result.stage, cell, result.message.partition("\n")[0] or facts))
     return columns(rows)

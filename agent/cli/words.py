@@ -7,7 +7,7 @@ from search.candidate import Candidate
 from search.frontier import Place, Standing
 from search.words import accuracy_text, share_text, speed_text
 
-MOST_NAME, MOST_MESSAGE = 44, 60
+MOST_NAME, MOST_MESSAGE = 48, 72
 
 
 def short(text: str, most: int) -> str:
@@ -26,7 +26,7 @@ def name_text(candidate: Candidate) -> str:
 def stage_text(result: StageResult) -> str:
     """A figure where the stage measured one, `ok` where it did not, else how it ended."""
     if result.status is not Status.OK:
-        return f"{result.status}: {result.code}"
+        return str(result.status)
     figure = result.metrics.get(result.stage)
     if figure is None:
         return "ok"
@@ -38,7 +38,8 @@ def end_text(candidate: Candidate, report: Report, standing: Standing | None) ->
     if candidate.status is Status.DUPLICATE:
         return f"same as {candidate.duplicate_of} after rewriting: not run again"
     if candidate.status is not Status.OK and report.results:
-        return short(report.results[-1].message, MOST_MESSAGE)
+        last = report.results[-1]
+        return short(f"{last.code}: {last.message}", MOST_MESSAGE)
     return "on the frontier" if standing is not None and standing.place is Place.BEST else ""
 
 

@@ -20,9 +20,9 @@ def _either(sketch: Sketch, mine: int, other: int, weight: float) -> int:
     return sketch.add(INDEXER, "maximum", parts[0], scaled(sketch, parts[1], weight))
 
 
-FORMS = ((_sum, "plus {w} {name}", "their errors differ, so their sum should rank better than either"),
-         (_even_sum, "evened with {w} {name}", "brought to one length over the blocks, each corrects the other's outliers"),
-         (_either, "or {w} {name}", "a block that either of them rates highly should be read"))
+FORMS = ((_sum, "{w} {name}", "their errors differ, so their sum should rank better than either"),
+         (_even_sum, "{w} {name}, evened", "brought to one length over the blocks, each corrects the other's outliers"),
+         (_either, "{w} {name}, either", "a block that either of them rates highly should be read"))
 
 
 def crossed(graph: Graph, other: Graph, name: str, rng: Random) -> Change | None:

@@ -36,7 +36,7 @@ def slow_channels(graph: Graph, rng: Random) -> Change | None:
 
 
 def sub_blocks(graph: Graph, rng: Random) -> Change | None:
-    score, parts = score_of(graph), rng.choice((2, 2, 4))
+    score, parts = score_of(graph), rng.choice((2, 4, 4))
     size = graph.geometry.block_size
     split = {i for i, node in enumerate(graph.cache) if node.op in ("mean", "max", "min", "logsumexp")
              and node.attrs == (("dim", 1),) and graph.cache[node.args[0]].type.rows == size}
