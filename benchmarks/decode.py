@@ -5,6 +5,7 @@
 import argparse
 import itertools
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -131,6 +132,7 @@ def attention_times(engine: EmbeddedEngine, batch: int, context: int, rounds: in
 
 def measure(context: int, options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one context, and what they are to reach."""
+    load = os.getloadavg()[0]             # above 0.5 the figures are those of a busy machine
     engine = EmbeddedEngine(device="cpu")
     engine.start("probe")
     steps = engine_steps(engine, options.batch, context, options.rounds, options.steps)
@@ -139,7 +141,7 @@ def measure(context: int, options: argparse.Namespace) -> dict[str, Any]:
     own = transformers_steps(options.batch, context, options.rounds, options.steps)
     best = min((name for name in alone if name != "engine"), key=lambda name: statistics.median(alone[name]))
     return {
-        "context": context, "batch": options.batch,
+        "context": context, "batch": options.batch, "load_before": load,
         "step": {**{name: summary(times) for name, times in steps.items()}, "transformers": summary(own)},
         "speedup": {name: ratio(steps["dense"], steps[name]) for name in FLOWS},
         "dense_attention": {name: summary(times) for name, times in alone.items()},
@@ -149,7 +151,7 @@ def measure(context: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(figures: Mapping[str, Any]) -> None:
-    print(f"context {figures['context']}, batch {figures['batch']}, one thread")
+    print(f"context {figures['context']}, batch {figures['batch']}, one thread, load {figures['load_before']:.1f} before")
     for name, times in figures["step"].items():
         speed = figures["speedup"].get(name)
         note = f"   {speed['median']:.2f}x dense ({speed['low']:.2f} to {speed['high']:.2f})" if speed else ""
