@@ -82,6 +82,9 @@ class Sketch:
 
     def graph(self, name: str, score: int) -> Graph:
         """The whole, taking the best blocks by `score`. Raises FlowError."""
+        for state, node in self.saves.items():
+            if self.shape(node) != (self.states[state].rows, self.states[state].cols):
+                raise FlowError(f"what is saved as {state} no longer has the shape of the state")
         selection = self.add(INDEXER, "topk", score)
         summaries = [Field(n, *self.cache[node].type.shape) for n, node in self.writes.items()]
         return Graph(name, self.geometry, (*summaries, *self.states.values()), tuple(self.cache),
