@@ -23,7 +23,6 @@ from search.store.archive import Archive
 from vortex import flows
 from vortex.errors import VortexError
 from vortex.ir import Geometry
-from vortex.serving.checkpoint import find_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +59,8 @@ def opened(campaign: Campaign, archive: Archive, watch: Watch, timings: Path | N
         stack.enter_context(archive.hold(campaign.name))
         stop = stack.enter_context(Stop(lambda: watch.note("stopping after what is in flight; Ctrl-C again stops now")))
         with clock.part("starting"):
+            from vortex.serving.checkpoint import find_checkpoint  # seconds of imports that `--help` does without
+
             geometry = find_checkpoint(campaign.point.model).shape.geometry(campaign.point.block_size)
             runner: Runner = stack.enter_context(Cluster())
         if timings is not None:
