@@ -9,7 +9,8 @@ from agent.campaign import Campaign
 from agent.clock import Clock
 from agent.environment import environment
 from agent.judge import Judge, load_untrusted
-from agent.rounds import Rounds, seeds_of
+from agent.prepare import Ready
+from agent.rounds import Rounds
 from agent.stop import Stop, Stopped
 from agent.watch import Progress, Watch
 from evaluator.cluster import Cluster, Runner
@@ -33,10 +34,10 @@ class Outcome:
     overhead: float
 
 
-def run(campaign: Campaign, archive: Archive, watch: Watch, timings: Path | None = None) -> Outcome:
-    """Goes on where the campaign stands. Raises VortexError for a model, engine or database that cannot be had."""
-    with opened(campaign, archive, watch, timings) as loop:
-        rounds = Rounds(campaign, archive, loop.geometry, seeds_of(campaign, loop.geometry))
+def run(campaign: Campaign, ready: Ready, archive: Archive, watch: Watch, timings: Path | None = None) -> Outcome:
+    """Goes on where the campaign stands. Raises VortexError for an engine or a database that cannot be had."""
+    with opened(campaign, ready.geometry, archive, watch, timings) as loop:
+        rounds = Rounds(campaign, archive, ready)
         archive.set_state(campaign.name, "running")
         finished = False
         try:
@@ -52,16 +53,14 @@ def run(campaign: Campaign, archive: Archive, watch: Watch, timings: Path | None
 
 
 @contextmanager
-def opened(campaign: Campaign, archive: Archive, watch: Watch, timings: Path | None = None) -> Iterator["Loop"]:
+def opened(campaign: Campaign, geometry: Geometry, archive: Archive, watch: Watch,
+           timings: Path | None = None) -> Iterator["Loop"]:
     """A loop with its lease on the campaign, its cluster and its ear for Ctrl-C. Raises VortexError."""
     clock = Clock(opening.spent_s(archive, campaign.name))
     with ExitStack() as stack:
         stack.enter_context(archive.hold(campaign.name))
         stop = stack.enter_context(Stop(lambda: watch.note("stopping after what is in flight; Ctrl-C again stops now")))
         with clock.part("starting"):
-            from vortex.serving.checkpoint import find_checkpoint  # seconds of imports that `--help` does without
-
-            geometry = find_checkpoint(campaign.point.model).shape.geometry(campaign.point.block_size)
             runner: Runner = stack.enter_context(Cluster())
         if timings is not None:
             runner = RecordedTimings(runner, timings)
@@ -80,7 +79,7 @@ class Loop:
     """One run of a campaign. Everything it must know after a kill stands in the archive."""
 
     def __init__(self, campaign: Campaign, archive: Archive, judge: Judge, geometry: Geometry) -> None:
-        self.geometry = geometry
+        self._geometry = geometry
         self._campaign = campaign
         self._archive = archive
         self._judge = judge
@@ -125,7 +124,7 @@ class Loop:
     def loaded(self, text: str, path: str) -> tuple[FlowRecord, VortexError | None]:
         """A text as a flow's record, and why it is none."""
         with self._judge.clock.part("evaluating"):
-            return load_untrusted(path, text, self.geometry)
+            return load_untrusted(path, text, self._geometry)
 
     def enter(self, draft: Draft, refusal: VortexError | None) -> Candidate:
         """Judges a draft, unless that was done, and tells how the campaign stands. Raises Stopped."""

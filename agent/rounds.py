@@ -4,34 +4,15 @@ from dataclasses import dataclass
 from random import Random
 
 from agent.campaign import Campaign
+from agent.prepare import Ready
 from agent.proposers.base import Parent, Proposal, Round
 from agent.proposers.registry import make_proposer
 from search import selection
 from search.candidate import Entry
 from search.store.archive import Archive
-from vortex import flows
-from vortex.compiler.front import load
-from vortex.ir import Geometry
 
 PARENTS = 8
-PAGE = 16                             # tokens of LServe's logical page
 BLIND = ("random", "mass", "everything")
-
-
-def seeds_of(campaign: Campaign, geometry: Geometry) -> tuple[Parent, ...]:
-    """The flows that the search starts from. Raises FlowError for one that is not legal."""
-    names = campaign.seeds or _default_seeds(campaign.point.block_size)
-    found = []
-    for name in names:
-        short, text, path = flows.read(name)
-        found.append(Parent(name=short, graph=load(text, path, geometry), point=campaign.point))
-    return tuple(found)
-
-
-def _default_seeds(block_size: int) -> tuple[str, ...]:
-    """The known algorithms, but for those that rank blocks as another one does."""
-    paged = ("lserve", "lserve-centroid") if block_size <= PAGE else ()
-    return tuple(name for name in flows.ALGORITHMS if name not in ("centered-centroid", *paged))
 
 
 @dataclass(frozen=True)
@@ -40,8 +21,7 @@ class Rounds:
 
     campaign: Campaign
     archive: Archive
-    geometry: Geometry
-    seeds: tuple[Parent, ...]
+    ready: Ready
 
     def sizes(self) -> Iterator[tuple[int, int]]:
         """(number, how many proposals) of every round that the budget of candidates has room for."""
@@ -65,8 +45,8 @@ class Rounds:
         entries = [entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number]
         chosen = selection.choose(entries, number, rng, PARENTS)
         known = frozenset((e.candidate.flow.hash, e.candidate.point.hash) for e in entries)
-        return Round(number=number, parents=tuple(_parents(chosen)), seeds=self.seeds, known=known,
-                     geometry=self.geometry, point=self.campaign.point, knobs=self.campaign.knobs)
+        return Round(number=number, parents=tuple(_parents(chosen)), seeds=self.ready.seeds, known=known,
+                     geometry=self.ready.geometry, point=self.campaign.point, knobs=self.campaign.knobs)
 
 
 def _parents(entries: Sequence[Entry]) -> Iterator[Parent]:

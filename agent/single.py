@@ -1,17 +1,19 @@
 """One flow judged on its own: beside the controls of a campaign, or as the rerun of a bundle."""
 import json
 from dataclasses import replace
-from pathlib import Path
+from typing import TypeAlias
 
 from agent.campaign import Campaign, from_json
 from agent.loop import opened
 from agent.opening import enter
+from agent.prepare import Ready, prepare
 from agent.watch import Watch
 from search.candidate import Draft, Entry, flow_record
 from search.export import Bundle
 from search.store.archive import Archive
-from vortex import flows
 from vortex.config import OperatingPoint
+
+FlowText: TypeAlias = tuple[str, str, str]
 
 
 def campaign_for(like: Campaign, point: OperatingPoint | None) -> Campaign:
@@ -20,11 +22,11 @@ def campaign_for(like: Campaign, point: OperatingPoint | None) -> Campaign:
     return replace(own, name=f"eval-{own.hash[:6]}")
 
 
-def judge_flow(flow: str, campaign: Campaign, archive: Archive, watch: Watch, timings: Path | None = None) -> Entry:
-    """Stored like any candidate of `campaign`. Raises VortexError, and Stopped."""
-    name, text, path = flows.read(flow)
+def judge_flow(flow: FlowText, campaign: Campaign, ready: Ready, archive: Archive, watch: Watch) -> Entry:
+    """Stored like any candidate of `campaign`; `flow` is what flows.read gives. Raises VortexError, and Stopped."""
+    name, text, path = flow
     enter(archive, campaign)
-    with opened(campaign, archive, watch, timings) as loop:
+    with opened(campaign, ready.geometry, archive, watch) as loop:
         try:
             loop.controls()
             record, refusal = loop.loaded(text, path)
@@ -44,8 +46,9 @@ def judge_bundle(bundle: Bundle, archive: Archive, watch: Watch) -> Entry:
     settings["campaign"]["controls"] = ["dense"]
     settings["campaign"]["seeds"] = []
     campaign = replace(from_json(settings, bundle.manifest.campaign), point=bundle.point, knobs=())
+    ready = prepare(campaign)
     enter(archive, campaign)
-    with opened(campaign, archive, watch) as loop:
+    with opened(campaign, ready.geometry, archive, watch) as loop:
         try:
             loop.controls()
             flow = flow_record(bundle.manifest.name, bundle.source, bundle.graph)

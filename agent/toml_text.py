@@ -1,8 +1,8 @@
 """TOML as people type it: read with the place of a mistake, the line of a key, and `--set` applied on top."""
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from vortex.errors import CampaignError, Where
@@ -11,7 +11,7 @@ Place = tuple[str | int, ...]
 HEADER = re.compile(r"^\s*(\[\[?)\s*([\w.\-\"' ]+?)\s*\]\]?\s*(#.*)?$")
 KEY = re.compile(r"^\s*([\w\-]+|\"[^\"]+\"|'[^']+')\s*=")
 PLACE = re.compile(r"\s*\(at line (\d+), column (\d+)\)$")
-BARE_WORD = re.compile(r"^[A-Za-z][\w./\-]*$")
+BARE_WORD = re.compile(r"^[A-Za-z./~][\w./~:\-]*$")
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,12 @@ class TomlText:
     text: str
     path: str
     body: dict[str, Any]
+    settings: Mapping[Place, str] = field(default_factory=dict)       # what --set put where
 
     def where(self, place: Place) -> Where:
-        """The line of the key at `place`, or of the nearest table above it."""
+        """The line of the key at `place`, or of the nearest table above it; the setting where --set wrote the key."""
+        if place in self.settings:
+            return Where("--set", 1, self.settings[place])
         lines = self.text.splitlines()
         known = dict(_places(lines))
         for size in range(len(place), 0, -1):
@@ -86,6 +89,7 @@ def _step(holder: Any, part: str, setting: str) -> Any:
 def with_settings(toml: TomlText, settings: Sequence[str]) -> TomlText:
     """Applies `key=value` texts, keys dotted (`point.block_size`, `stage.retrieval.samples`). Raises CampaignError."""
     body = tomllib.loads(toml.text)
+    places: dict[Place, str] = {}
     for setting in settings:
         key, sign, text = setting.partition("=")
         parts = [part.strip() for part in key.split(".")]
@@ -98,4 +102,5 @@ def with_settings(toml: TomlText, settings: Sequence[str]) -> TomlText:
         if not isinstance(holder, dict):
             raise CampaignError(f"--set {setting}: {parts[-2]!r} has no keys under it")
         holder[parts[-1]] = _value(text, setting)
-    return TomlText(toml.text, toml.path, body)
+        places[tuple(parts)] = setting
+    return TomlText(toml.text, toml.path, body, places)

@@ -9,10 +9,12 @@ from agent.cli.frontier import told
 from agent.cli.live import watch_for
 from agent.cli.options import DEFAULT_DB, Db, FlowName, Json, Quiet
 from agent.cli.text import to_json_line
+from agent.prepare import prepare
 from agent.single import campaign_for, judge_flow
 from agent.stop import Stopped
 from evaluator.report import Status
 from search.store.archive import open_archive
+from vortex import flows
 from vortex.config import load_point
 
 
@@ -26,10 +28,11 @@ def command(
 ) -> None:
     """Judge one flow and show it beside the controls. Exit code 1 when it did not pass every stage."""
     campaign = campaign_for(campaigns.load(like), None if point is None else load_point(point))
+    text, ready = flows.read(flow), prepare(campaign)
     archive = open_archive(db)
     try:
         with watch_for(campaign, db, quiet=quiet, json=json) as watch:
-            entry = judge_flow(flow, campaign, archive, watch)
+            entry = judge_flow(text, campaign, ready, archive, watch)
     except Stopped:
         raise typer.Exit(130) from None
     if json:

@@ -40,7 +40,8 @@ class Lines(Quiet):
     def __enter__(self) -> Self:
         campaign = self._campaign
         self._bar.start()
-        self._say(f"{campaign.name}  seed {campaign.seed}  {campaign.candidates} candidates or {campaign.minutes:g} min  "
+        count = f"{campaign.candidates} candidate{'s' * (campaign.candidates != 1)}"
+        self._say(f"{campaign.name}  seed {campaign.seed}  {count} or {campaign.minutes:g} min  "
                   f"{campaign.point.model} on {campaign.point.engine} ({os.cpu_count()} cores)  {self._place}")
         return self
 

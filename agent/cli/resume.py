@@ -6,6 +6,7 @@ import typer
 from agent.cli.options import DEFAULT_DB, Db, Json, Quiet
 from agent.cli.run import Shown, Timings, go_on
 from agent.opening import recorded, reopen
+from agent.prepare import prepare
 from search.store.archive import open_archive
 
 
@@ -19,4 +20,6 @@ def command(
     """Go on with a campaign where it stood; its settings are those it was started with."""
     archive = open_archive(db, create=False)
     record = recorded(archive, name)
-    go_on(archive, reopen(archive, record.name), Shown(db, quiet, json), timings, record.state == "finished")
+    campaign = reopen(archive, record.name)
+    ready = None if record.state == "finished" else prepare(campaign)
+    go_on(archive, campaign, ready, Shown(db, quiet, json), timings)

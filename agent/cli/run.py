@@ -12,6 +12,7 @@ from agent.cli.options import DEFAULT_DB, Db, Json, Quiet
 from agent.cli.text import to_json_line
 from agent.loop import Outcome, run
 from agent.opening import enter
+from agent.prepare import Ready, prepare
 from search.store.archive import Archive, open_archive
 
 Timings = Annotated[Path | None, typer.Option(help="Replay speed timings that stand in this file; add those that do not.")]
@@ -27,9 +28,10 @@ def command(
 ) -> None:
     """Run a campaign. The same command goes on with one that was interrupted, and shows one that is finished."""
     chosen = campaigns.load(campaign, set or [])
+    ready = prepare(chosen)
     archive = open_archive(db)
     finished = enter(archive, chosen).state == "finished"
-    go_on(archive, chosen, Shown(db, quiet, json), timings, finished)
+    go_on(archive, chosen, None if finished else ready, Shown(db, quiet, json), timings)
 
 
 class Shown:
@@ -39,12 +41,12 @@ class Shown:
         self.place, self.quiet, self.json = place, quiet, json
 
 
-def go_on(archive: Archive, campaign: Campaign, shown: Shown, timings: Path | None, finished: bool) -> None:
-    """Runs what is left and shows the frontier. Exit code 130 when it was stopped before its end."""
-    outcome = None if finished else _run(archive, campaign, shown, timings)
+def go_on(archive: Archive, campaign: Campaign, ready: Ready | None, shown: Shown, timings: Path | None) -> None:
+    """Runs what is left, unless nothing is (`ready` is None), and shows the frontier. Exit code 130 when it was stopped."""
+    outcome = None if ready is None else _run(archive, campaign, ready, shown, timings)
     if shown.json:
-        print(to_json_line({"event": "ended", "campaign": campaign.name, "finished": finished or (outcome is not None
-                            and outcome.finished), "overhead": None if outcome is None else outcome.overhead}))
+        print(to_json_line({"event": "ended", "campaign": campaign.name, "finished": outcome is None or outcome.finished,
+                            "overhead": None if outcome is None else outcome.overhead}))
     elif outcome is None or outcome.finished:
         print(f"\n{campaign.name} is finished" + ("" if outcome is None else f"; the loop itself took {outcome.overhead:.1%}"))
         print(told(archive, campaign.name))
@@ -52,6 +54,6 @@ def go_on(archive: Archive, campaign: Campaign, shown: Shown, timings: Path | No
         raise typer.Exit(130)
 
 
-def _run(archive: Archive, campaign: Campaign, shown: Shown, timings: Path | None) -> Outcome:
+def _run(archive: Archive, campaign: Campaign, ready: Ready, shown: Shown, timings: Path | None) -> Outcome:
     with watch_for(campaign, shown.place, quiet=shown.quiet, json=shown.json) as watch:
-        return run(campaign, archive, watch, timings)
+        return run(campaign, ready, archive, watch, timings)

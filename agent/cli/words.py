@@ -39,7 +39,8 @@ def end_text(candidate: Candidate, report: Report, standing: Standing | None) ->
         return f"same as {candidate.duplicate_of} after rewriting: not run again"
     if candidate.status is not Status.OK and report.results:
         last = report.results[-1]
-        return short(f"{last.code}: {last.message}", MOST_MESSAGE)
+        told = " ".join(last.message.split())
+        return short(told if last.code in told else f"{last.code}: {told}", MOST_MESSAGE)
     return "on the frontier" if standing is not None and standing.place is Place.BEST else ""
 
 

@@ -99,6 +99,12 @@ def test_a_setting_that_cannot_be_is_refused(tmp_path: Path, setting: str, messa
         load(written(tmp_path, GOOD), [setting])
 
 
+def test_a_mistake_in_a_setting_is_placed_in_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(CampaignError) as caught:
+        load(written(tmp_path, GOOD), ["budget.candidates=0"])
+    assert (caught.value.where.path, caught.value.where.text) == ("--set", "budget.candidates=0")
+
+
 def test_settings_from_the_command_line_replace_those_of_the_file(tmp_path: Path) -> None:
     settings = ["budget.candidates=3", "campaign.name=other", "point.topk_ratio=0.5", "stage.retrieval.samples=9",
                 "proposer.0.weight=2.5"]

@@ -80,6 +80,8 @@ def test_check_tells_what_is_wrong_and_where(tmp_path: Path) -> None:
     (["frontier"], "results.db"),
     (["show", "3", "--db", "missing.db"], "missing.db"),
     (["resume", "nothing", "--db", "missing.db"], "missing.db"),
+    (["run", "smoke", "--set", "point.model=./nowhere"], "there is no folder ./nowhere"),
+    (["eval", "qest"], "Did you mean quest?"),
     (["verify", "nowhere"], "nowhere is n"),
     (["doctor", "--model", "./nowhere"], "there is no folder ./nowhere"),
     (["chek"], "Did you mean 'check'?"),
