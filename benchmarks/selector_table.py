@@ -86,10 +86,11 @@ def measure(engine: Engine, preset: Preset, samples: Sequence[Sample], label: st
     return cell
 
 
-def planned(presets: Sequence[str], pages: Sequence[int]) -> Iterator[tuple[str, str, int]]:
+def planned(presets: Sequence[str], pages: Sequence[int],
+            selectors: Sequence[str] = SELECTORS) -> Iterator[tuple[str, str, int]]:
     """(preset, selector, pages) in the order of work: all dense cells stand first."""
     yield from ((name, "dense", 0) for name in presets)
-    yield from ((name, selector, k) for name in presets for k in pages for selector in SELECTORS)
+    yield from ((name, selector, k) for name in presets for k in pages for selector in selectors)
 
 
 def cell_name(selector: str, pages: int) -> str:
@@ -120,16 +121,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the probe's table of selectors.")
     parser.add_argument("--presets", default=",".join(dict.fromkeys((*FIRST, *PRESETS))))
     parser.add_argument("--pages", default=",".join(map(str, PAGES)), help="selected blocks, beside the three kept")
+    parser.add_argument("--selectors", default=",".join(SELECTORS), help="beside dense, which is always measured")
+    parser.add_argument("--model", default="probe", help="the shipped probe, or a folder of one that was trained")
     parser.add_argument("--count", type=int, help="samples a cell (default: as many as were published)")
     parser.add_argument("--out", type=Path, default=TABLE, help="any other file than this leaves docs/probe.md alone")
     args = parser.parse_args()
+    if args.out == TABLE and args.model != "probe":
+        parser.error("the table is the shipped probe's: give another --out for another model")
     names = args.presets.split(",")
     published = json.loads((RESULTS / "probe_published.json").read_text())
     counts = {name: args.count or published.get(name, {"count": 100})["count"] for name in names}
     engine = make_engine("embedded")
-    engine.start("probe")
+    engine.start(args.model)
     try:
-        run(engine, planned(names, [int(k) for k in args.pages.split(",")]), counts, args.out)
+        plan = planned(names, [int(k) for k in args.pages.split(",")], args.selectors.split(","))
+        run(engine, plan, counts, args.out)
     finally:
         engine.stop()
     if args.out == TABLE:
