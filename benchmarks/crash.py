@@ -38,7 +38,7 @@ def run_until(words: list[str], db: Path, rows: int, delay_s: float) -> bool:
     """Runs until the archive holds `rows` rows and a moment more, then kills. False when the run ended before."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     while len(read(db, ROWS)) < rows:
-        if ended(process, 0.05):
+        if ended(process, 0.01):
             return False
     if ended(process, delay_s):
         return False
@@ -62,7 +62,7 @@ def broken_run(words: list[str], db: Path, kills: int, total: int, rng: random.R
     """Runs and kills at `kills` moments spread over the `total` rows, then lets it end. What was lost on the way."""
     faults: list[str] = []
     for number, rows in enumerate(sorted(rng.sample(range(1, total), kills)), start=1):
-        if not run_until(words, db, rows, rng.uniform(0.0, 0.5)):
+        if not run_until(words, db, rows, rng.choice((0.0, rng.uniform(0.0, 0.5)))):
             faults.append(f"kill {number}: the campaign ended before it")
             continue
         before = read(db, ROWS)
