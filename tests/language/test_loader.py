@@ -182,7 +182,8 @@ def test_no_name_of_the_text_leads_out_of_it(escape: str) -> None:
 
 @pytest.mark.parametrize("statement", ["from vortex import ops", "x: int", "pass", "'text'"])
 def test_a_body_of_nothing_is_a_body(statement: str) -> None:
-    traced(body("return ops.topk(ops.position())") + f"    def forward_cache(self, cache):\n        {statement}\n")
+    text = body("return ops.topk(ops.position())")
+    assert traced(text + f"    def forward_cache(self, cache):\n        {statement}\n") == traced(text)
 
 
 def test_everything_that_is_allowed_passes_together() -> None:
