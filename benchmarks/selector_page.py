@@ -31,7 +31,8 @@ def tables(cells: Mapping[str, Mapping[str, Any]], published: Mapping[str, Any])
     sparse = {name: row for name, row in cells.items() if len(row) > 1}
     parts = ["\n### Dense\n", dense_table(cells, published)]
     parts += ["\n### Exact answers, in %\n", table(sparse, published, "exact")]
-    parts += ["\n### Partial credit, in %\n", table(sparse, published, "score"), agreement(cells, published), ""]
+    partial = {name: row for name, row in sparse.items() if any(cell["score"] != cell["exact"] for cell in row.values())}
+    parts += ["\n### Partial credit, in %\n", table(partial, published, "score"), agreement(cells, published), ""]
     return "\n".join(parts)
 
 
