@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from vortex.errors import PointError, Where
 
 FieldDtype = Literal["float32", "bfloat16", "float16"]
+LayerMode = Literal["dense", "select", "reuse"]
+Blocks = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class OperatingPoint(BaseModel):
@@ -24,7 +27,15 @@ class OperatingPoint(BaseModel):
     topk_ratio: Annotated[float, Field(ge=0.0, le=1.0)] = 0.125       # share of a row's blocks, reserved ones included
     block_reserved_bos: Annotated[int, Field(ge=0)] = 1               # first blocks, always attended
     block_reserved_eos: Annotated[int, Field(ge=1)] = 2               # last blocks, always attended
-    layers_skip: tuple[int, ...] = ()                                 # layers that attend densely
+    # In tables by layer the last entry holds for all further layers; an entry is one value or one per kv head.
+    topk_layers: tuple[Blocks | tuple[Blocks, ...], ...] = ()         # in place of topk_val
+    ratio_layers: tuple[Share | tuple[Share, ...], ...] = ()          # in place of topk_ratio
+    schedule_policy: str | None = None                                # the budget as an expression, or a C body
+    layer_modes: tuple[LayerMode, ...] = ()                           # reuse: the lists of the last layer that selected
+    layers_skip: tuple[int, ...] = ()                                 # layers that attend densely, whatever their mode
+    renew_every: Annotated[int, Field(ge=1)] = 1                      # decode steps from one selection to the next
+    page_size: Annotated[int, Field(ge=1)] | None = None              # tokens of a physical page; None: one block
+    max_topk_val: Annotated[int, Field(ge=1)] | None = None           # refuses budgets that choose more blocks by score
     dtype: FieldDtype = "float32"                                     # of summary and state fields
 
     @model_validator(mode="after")
@@ -34,6 +45,18 @@ class OperatingPoint(BaseModel):
         if not math.isfinite(self.topk_ratio):
             raise ValueError("topk_ratio must be a finite number")
         return self
+
+    @model_validator(mode="after")
+    def _whole_pages(self) -> Self:
+        if self.page_size is not None and self.page_size % self.block_size:
+            raise ValueError(f"page_size must be a multiple of block_size {self.block_size}, not {self.page_size}")
+        return self
+
+    def mode(self, layer: int) -> LayerMode:
+        """What a layer does in a decode step."""
+        if layer in self.layers_skip:
+            return "dense"
+        return self.layer_modes[min(layer, len(self.layer_modes) - 1)] if self.layer_modes else "select"
 
     @property
     def hash(self) -> str:

@@ -4,9 +4,10 @@ VortexError
 ├── FlowError            the text of a flow is not a legal program
 │   ├── FlowSyntaxError  ForbiddenSyntax  FlowNotFound  FlowContractError
 │   ├── UnknownOp  BadArgument  ShapeMismatch  WrongSide
-│   └── NoSelection  FieldError
+│   └── NoSelection  FieldError  ParameterError
 ├── GraphError           JSON that claims to be a Graph is not one
-├── PointError  BudgetError
+├── PointError
+│   └── BudgetError  EngineConfigError
 ├── ModelError  EngineError  MissingExtra
 ├── CampaignError  ArchiveError  BundleError
 └── ChildFailure         a limited child process ended badly: ChildTimeout, ChildMemory, ChildCrash
@@ -24,16 +25,26 @@ class Where:
     text: str = ""
 
 
+@dataclass(frozen=True)
+class Fix:
+    """An edit that would mend the text: on `line` (0: the line of the refusal), `old` becomes `new`."""
+
+    old: str
+    new: str
+    line: int = 0
+
+
 class VortexError(Exception):
-    """What is wrong (`message`), where, and what is allowed or to be changed (`hint`)."""
+    """What is wrong (`message`), where, and what is allowed or to be changed (`hint`); at best the edit itself (`fix`)."""
 
     exit_code = 2
 
-    def __init__(self, message: str, *, hint: str = "", where: Where | None = None) -> None:
+    def __init__(self, message: str, *, hint: str = "", where: Where | None = None, fix: Fix | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.where = where or Where()
+        self.fix = fix
 
     @property
     def code(self) -> str:
@@ -106,6 +117,10 @@ class FieldError(FlowError):
     """A field is never written, written twice, or read before it is written."""
 
 
+class ParameterError(FlowError):
+    """A declared parameter file that is missing, or whose contents do not fit."""
+
+
 class GraphError(VortexError):
     """JSON that claims to be a Graph is not one."""
 
@@ -114,8 +129,12 @@ class PointError(VortexError):
     """An operating point that cannot be."""
 
 
-class BudgetError(VortexError):
-    """A budget of blocks that cannot be."""
+class BudgetError(PointError):
+    """A budget of blocks that cannot be: a policy that is not read, a table that does not fit."""
+
+
+class EngineConfigError(PointError):
+    """A submission in the upstream's form that its checker refuses."""
 
 
 class ModelError(VortexError):

@@ -4,6 +4,7 @@ A Graph holds two straight-line programs. `cache` runs once per completed block 
 runs once per decode step and sparse layer and ends in a Selection. A value has a lead (is there one of it per row, per
 block, or one in all?) and two inner axes. A row is one (request, kv head) pair.
 """
+import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -77,16 +78,50 @@ class Field:
     rows: int
     cols: int
     kind: FieldKind = FieldKind.SUMMARY
-    first: float = 0.0
+    first: float | str = 0.0      # a state's value on a new block: a number, or the summary it begins at
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What a flow is traced for: tokens a block, channels a head, query heads per kv head."""
+    """What a flow is traced for: tokens a block, channels a head, query heads per kv head.
+
+    With latent attention (MLA) `kv_lora_rank` is not 0, there is one kv head, its rows [kv_lora_rank | qk_rope_head_dim]
+    are `head_dim` wide, and `group` counts all query heads.
+    """
 
     block_size: int = 16
     head_dim: int = 128
     group: int = 4
+    kv_lora_rank: int = 0
+    qk_rope_head_dim: int = 0
+
+    @staticmethod
+    def of_latent(block_size: int = 16, kv_lora_rank: int = 512, qk_rope_head_dim: int = 64, group: int = 20) -> "Geometry":
+        return Geometry(block_size, kv_lora_rank + qk_rope_head_dim, group, kv_lora_rank, qk_rope_head_dim)
+
+    @property
+    def latent(self) -> bool:
+        return self.kv_lora_rank > 0
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The fields that every block has of itself."""
+        return ("latent",) if self.latent else ("k", "v")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A learned constant of a flow: key `key` of a safetensors file that lies next to its text.
+
+    `shape` is (rows, cols), (layers, rows, cols) or (layers, kv heads, rows, cols); `data` holds float32, little-endian.
+    Where data is left out (an archive keeps it once for all candidates), the digest says what belongs there.
+    """
+
+    file: str
+    key: str
+    shape: tuple[int, ...]
+    digest: str
+    data: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -101,6 +136,10 @@ class Graph:
     indexer: tuple[Node, ...]
     saves: Writes
     selection: int
+    parameters: tuple[Parameter, ...] = ()
+
+    def parameter(self, digest: str) -> Parameter:
+        return next(p for p in self.parameters if p.digest == digest)
 
     def field(self, name: str) -> Field:
         return next(f for f in self.fields if f.name == name)
@@ -124,6 +163,7 @@ class Graph:
             "fields": [asdict(f) for f in self.fields],
             "cache": [_node_json(n) for n in self.cache], "writes": self.writes,
             "indexer": [_node_json(n) for n in self.indexer], "saves": self.saves, "selection": self.selection,
+            "parameters": [_parameter_json(p) for p in self.parameters],
         }
         return json.dumps(body, separators=(",", ":"))
 
@@ -138,6 +178,17 @@ class Graph:
 
 def _node_json(node: Node) -> list[Any]:
     return [node.op, node.args, dict(node.attrs), [node.type.lead, *node.type.shape], node.line]
+
+
+def _parameter_json(parameter: Parameter) -> dict[str, Any]:
+    return {"file": parameter.file, "key": parameter.key, "shape": parameter.shape, "digest": parameter.digest,
+            "data": base64.b64encode(parameter.data).decode()}
+
+
+def _parameter_from(body: Mapping[str, Any]) -> Parameter:
+    shape = tuple(int(size) for size in body["shape"])
+    return Parameter(str(body["file"]), str(body["key"]), shape, str(body["digest"]),
+                     base64.b64decode(body["data"], validate=True))
 
 
 def _frozen(value: Any) -> Attr:
@@ -164,12 +215,13 @@ def _graph_from(body: Mapping[str, Any]) -> Graph:
         raise ValueError(f"format {body['format']}, and this program reads format {FORMAT}")
     cache = tuple(_node_from(row, i) for i, row in enumerate(body["cache"]))
     indexer = tuple(_node_from(row, i) for i, row in enumerate(body["indexer"]))
-    fields = tuple(Field(f["name"], int(f["rows"]), int(f["cols"]), FieldKind(f["kind"]), float(f["first"]))
-                   for f in body["fields"])
+    fields = tuple(Field(f["name"], int(f["rows"]), int(f["cols"]), FieldKind(f["kind"]),
+                         f["first"] if isinstance(f["first"], str) else float(f["first"])) for f in body["fields"])
     if not 0 <= int(body["selection"]) < len(indexer):
         raise ValueError("the selection is not a node")
     return Graph(str(body["name"]), Geometry(**body["geometry"]), fields, cache, _writes_from(body["writes"], len(cache)),
-                 indexer, _writes_from(body["saves"], len(indexer)), int(body["selection"]))
+                 indexer, _writes_from(body["saves"], len(indexer)), int(body["selection"]),
+                 tuple(_parameter_from(p) for p in body.get("parameters", ())))
 
 
 def _digest(*parts: object) -> str:
@@ -199,7 +251,8 @@ def summary_meanings(graph: Graph) -> dict[str, str]:
 def _meaning(graph: Graph) -> str:
     named = summary_meanings(graph)
     for state in graph.states:
-        named[state.name] = _digest("state", state.first, state.rows, state.cols)
+        first = named[state.first] if isinstance(state.first, str) else state.first
+        named[state.name] = _digest("state", first, state.rows, state.cols)
     # A state's value is made of its own last value: as many rounds as there are states tell any two of them apart.
     for _ in range(len(graph.states)):
         indexer = node_hashes(graph.indexer, named)

@@ -61,7 +61,7 @@ class CpuProgram:
         )
 
     def update(self, fields: Tensors, state: Tensors, k: torch.Tensor, v: torch.Tensor,
-               done_blocks: torch.Tensor) -> None:
+               done_blocks: torch.Tensor, layer: int = 0) -> None:
         for part in torch.split(done_blocks, BLOCKS_AT_ONCE):
             self._summarise(fields, {"k": k, "v": v}, part)
         for name, tensor in state.items():

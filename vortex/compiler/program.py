@@ -53,7 +53,7 @@ class Program(Protocol):
         """Budgets per row; nothing here depends on the layer."""
 
     def update(self, fields: "Fields", state: "Fields", k: "torch.Tensor", v: "torch.Tensor",
-               done_blocks: "torch.Tensor") -> None:
+               done_blocks: "torch.Tensor", layer: int = 0) -> None:
         """Writes the summaries of completed blocks (ids int64 [M], all heads) and resets their state to its first value."""
 
     def select(self, plan: Plan, q: "torch.Tensor", k: "torch.Tensor", v: "torch.Tensor", fields: "Fields",

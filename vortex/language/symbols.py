@@ -144,6 +144,10 @@ class Value:
     def transpose(self) -> "Value":
         return self.T
 
+    def _apply(self, op: str, *others: object, **attrs: Attr) -> "Value":
+        """Writes down `op` of this value and others; for the records of ops, never for flows."""
+        return self._tape.apply(OPS[op], [self, *others], attrs)
+
     def __repr__(self) -> str:
         return str(self._node.type)
 

@@ -89,6 +89,22 @@ class Word:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """An op object of the public upstream: how it is constructed, and what a call of it means in the words of ours.
+
+    `write(*values, **params)` writes the call down with operators, methods and `value._apply("op", *others, **attrs)`.
+    `check(**params)` refuses at construction, with BadArgument.
+    """
+
+    name: str
+    write: Callable[..., Any]
+    sides: frozenset[Side]
+    tensors: int = 1
+    params: tuple[tuple[str, Any], ...] = ()
+    check: Callable[..., None] = lambda **params: None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Op:
     """A word of the language.
 
@@ -113,6 +129,9 @@ class Op:
     numbers: bool = False                                         # operands may be plain numbers
     leaf: bool = False                                            # the Program or the tracer supplies its value
     noun: str = ""                                                # what its result is called in written flows
+    upstream: tuple[Upstream, ...] = ()
+    written_as: Callable[..., Any] | None = None                  # a word for other ops: (*values, **attrs) -> Value;
+    #                                                               such an op is never a node
 
     @property
     def arity(self) -> int | None:
