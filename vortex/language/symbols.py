@@ -5,10 +5,11 @@ from contextvars import ContextVar
 from typing import Any
 
 from vortex.errors import BadArgument, FlowContractError, FlowError, ShapeMismatch, UnknownOp, WrongSide
-from vortex.ir import Attr, Geometry, Node, Type
+from vortex.ir import SELECTION, Attr, Geometry, Node, Type
 from vortex.language.calls import MOST_NUMBERS, attribute, bind, nearest, number, plain, words
 from vortex.language.ops.record import OPS, Op, Side, Word
 from vortex.language.ops.shapes import shown
+from vortex.language.parameters import Parameters
 
 MOST_NODES = 10_000
 TAPE: ContextVar["Tape"] = ContextVar("tape")
@@ -31,6 +32,7 @@ class Tape:
         self.side = side
         self.geometry = geometry
         self.filename = filename
+        self.parameters = Parameters()
         self.nodes: list[Node] = []
         self.leaves: dict[tuple[str, tuple[tuple[str, Attr], ...]], Value] = {}
         self.explain: Callable[[Sequence[int]], str] = lambda args: ""
@@ -80,6 +82,12 @@ class Tape:
             type_ = op.infer(types, attrs, self.geometry)
         except ShapeMismatch as error:
             raise self._explained(error, op, values, attrs) from None
+        if SELECTION in types and op.name != "union":
+            raise BadArgument(f"{op.usage} is given a Selection, which is not a tensor",
+                              hint="Two selections are united: a | b.")
+        if op.written_as is not None:
+            written: Value = op.written_as(*values, **attrs)
+            return written
         args = tuple(v._index for v in values)
         return self.write(Node(op.name, args, tuple(sorted(attrs.items())), type_, self.line()))
 
@@ -192,7 +200,7 @@ def _infix(name: str, *, reflected: bool = False) -> Callable[[Value, object], V
 
 
 for _symbol, _name in (("add", "add"), ("sub", "subtract"), ("mul", "multiply"), ("truediv", "divide"),
-                       ("matmul", "matmul")):
+                       ("matmul", "matmul"), ("or", "union")):
     setattr(Value, f"__{_symbol}__", _infix(_name))
     setattr(Value, f"__r{_symbol}__", _infix(_name, reflected=True))
 for _symbol, _name in (("gt", "greater"), ("ge", "greater_equal"), ("lt", "less"), ("le", "less_equal"),

@@ -5,10 +5,23 @@ from typing import Any
 
 from vortex.errors import UnknownOp
 from vortex.language.calls import nearest, words
-from vortex.language.ops import across, compare, elementwise, layout, noise, product, record, reduce, select, sources
+from vortex.language.ops import (
+    across,
+    compare,
+    elementwise,
+    layout,
+    noise,
+    parameters,
+    product,
+    record,
+    reduce,
+    select,
+    sources,
+)
 from vortex.language.symbols import Value, call
 
-__all__ = ["across", "compare", "elementwise", "layout", "noise", "product", "record", "reduce", "select", "sources"]
+__all__ = ["across", "compare", "elementwise", "layout", "noise", "parameters", "product", "record", "reduce", "select",
+           "sources"]
 
 _functions = words(method=False)
 
