@@ -14,24 +14,41 @@ VortexError
 """
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Where:
-    """A place in a text: file (or a name for it), 1-based line, and the text of that line."""
+    """A place in a text: file (or a name for it), 1-based line, the text of that line, and the expression in it."""
 
     path: str = ""
     line: int = 0
     text: str = ""
+    expression: str = ""
+    column: int = 0         # 1-based, of `expression` in `text`; 0: not known
 
 
 @dataclass(frozen=True)
 class Fix:
-    """An edit that would mend the text: on `line` (0: the line of the refusal), `old` becomes `new`."""
+    """An edit that would mend the text: on `line` (0: the line of the refusal), `old` becomes `new`.
+
+    Raised by an op, it may speak of the failing expression: `<left>` and `<right>` are the operands of an operator,
+    `<arg>` the first argument of a call, `<self>` what a method is called on; an empty `old` is the whole expression.
+    `vortex/language/mend.py` puts the text of the flow in their place, or drops a fix that does not fit.
+    """
 
     old: str
     new: str
     line: int = 0
+
+    def applied(self, text: str, line: int) -> str:
+        """`text` after this edit of a refusal at `line`. Raises ValueError where `old` does not stand there once."""
+        lines = text.split("\n")
+        at = (self.line or line) - 1
+        if not 0 <= at < len(lines) or lines[at].count(self.old) != 1:
+            raise ValueError(f"{self.old!r} does not stand once on line {at + 1}")
+        lines[at] = lines[at].replace(self.old, self.new)
+        return "\n".join(lines)
 
 
 class VortexError(Exception):
@@ -63,14 +80,21 @@ class VortexError(Exception):
         lines = [f"{place}  {self.code}" if place else self.code]
         if self.where.text.strip():
             lines.append(f"    {self.where.text.strip()}")
+        if self.where.column and self.where.expression != self.where.text:
+            lines.append(" " * (self.where.column + 3) + "^" * len(self.where.expression))
         lines.extend(f"  {line}" for line in self.message.splitlines())
         lines.extend(f"  {line}" for line in self.hint.splitlines())
+        if self.fix is not None:
+            place = f"line {self.fix.line}: " if self.fix.line not in (0, self.where.line) else ""
+            lines.extend(f"  - {place}{line}" for line in self.fix.old.splitlines())
+            lines.extend(f"  + {place}{line}" for line in self.fix.new.splitlines())
         return "\n".join(lines)
 
-    def to_json(self) -> Mapping[str, str | int]:
-        """`code`, `message`, `hint`, `path`, `line`: what `--json` prints."""
-        return {"code": self.code, "message": self.message, "hint": self.hint,
-                "path": self.where.path, "line": self.where.line}
+    def to_json(self) -> Mapping[str, Any]:
+        """`code`, `message`, `hint`, `path`, `line`, `expression` and `fix` (None, or line, old, new): what `--json` prints."""
+        fix = self.fix and {"line": self.fix.line or self.where.line, "old": self.fix.old, "new": self.fix.new}
+        return {"code": self.code, "message": self.message, "hint": self.hint, "path": self.where.path,
+                "line": self.where.line, "expression": self.where.expression, "fix": fix}
 
 
 class FlowError(VortexError):

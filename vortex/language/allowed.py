@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from vortex.errors import FlowContractError, FlowError, ForbiddenSyntax, UnknownOp
 from vortex.language.calls import nearest, words
+from vortex.language.mend import place_of
 from vortex.language.place import Source
 
 MOST_NODES = 20_000
@@ -46,7 +47,8 @@ def check_syntax(tree: ast.Module, source: Source) -> None:
         else:
             problem = _problem(node, own)
         if problem is not None:
-            raise problem.at(source.where(line))
+            source.settle(problem.at(source.where(line)), place_of(node))
+            raise problem
 
 
 def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from vortex.errors import FlowContractError, VortexError, Where
+from vortex.language.mend import Position, lines_of, position, settle
 
 PYTHON_ERRORS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, NameError, RecursionError)
 
@@ -19,12 +20,16 @@ class Source:
 
     def line(self, number: int) -> str:
         if self.text:
-            lines = self.text.splitlines()
+            lines = lines_of(self.text)
             return lines[number - 1] if 0 < number <= len(lines) else ""
         return linecache.getline(self.path, number)
 
     def where(self, number: int) -> Where:
         return Where(self.path, number, self.line(number).strip())
+
+    def settle(self, error: VortexError, at: Position | None) -> None:
+        """Names the expression at fault, and fits the fix of `error` to the text."""
+        settle(error, self.text or "".join(linecache.getlines(self.path)), at)
 
     def assigned(self, number: int) -> str:
         """What the assignment on this line assigns."""
@@ -51,7 +56,10 @@ def run(source: Source, body: Callable[..., Any], *args: object) -> Any:
     try:
         return body(*args)
     except VortexError as error:
-        raise error.at(source.where(max([0, *list(_lines(error.__traceback__, source.path))[-1:]]))) from None
+        if not error.where.line:
+            error.at(source.where(max([0, *list(_lines(error.__traceback__, source.path))[-1:]])))
+            source.settle(error, position(error.__traceback__, source.path))
+        raise error from None
     except PYTHON_ERRORS as error:
         lines = list(_lines(error.__traceback__, source.path))
         if _innermost(error) != source.path and not isinstance(error, RecursionError):

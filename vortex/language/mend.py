@@ -1,0 +1,107 @@
+"""Finds the expression that a refusal is about, and fits a proposed fix to the text of the flow."""
+import ast
+import re
+from dataclasses import replace
+from types import CodeType, TracebackType
+
+from vortex.errors import Fix, VortexError
+
+Position = tuple[int, int, int, int]          # first line, column, last line, column: as syntax trees count them
+ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)
+LINE_ENDS = re.compile("\r\n|\r|\n")
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines as Python counts them."""
+    return LINE_ENDS.split(text)
+
+
+def position(trace: TracebackType | None, path: str) -> Position | None:
+    """What the innermost frame of `path` was computing."""
+    found = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            found = _instruction(trace.tb_frame.f_code, trace.tb_lasti)
+        trace = trace.tb_next
+    return found
+
+
+def _instruction(code: CodeType, offset: int) -> Position | None:
+    ends = list(code.co_positions())[offset // 2]
+    if any(end is None for end in ends):
+        return None
+    line, last_line, column, last_column = (end or 0 for end in ends)
+    return line, column, last_line, last_column
+
+
+def place_of(node: ast.AST) -> Position | None:
+    """Where a node stands, if it has a place of its own."""
+    if not isinstance(node, ast.expr | ast.stmt) or node.end_lineno is None or node.end_col_offset is None:
+        return None
+    return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
+
+
+def settle(error: VortexError, text: str, at: Position | None) -> None:
+    """Says which expression of the line `error` is about, and makes its fix one of that line; one that does not fit goes."""
+    fix, error.fix = error.fix, None
+    lines, number = lines_of(text), error.where.line
+    if not 0 < number <= len(lines):
+        return
+    node = _node(text, at) if at is not None and at[0] == at[2] == number else None
+    if node is not None:
+        _point_out(error, lines[number - 1], node)
+    if fix is None:
+        return
+    if fix.line not in (0, number):
+        error.fix = fix if 0 < fix.line <= len(lines) and lines[fix.line - 1].count(fix.old) == 1 else None
+    else:
+        error.fix = _fitted(fix, lines[number - 1], node)
+
+
+def _node(text: str, at: Position) -> ast.expr | None:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return next((node for node in ast.walk(tree) if isinstance(node, ast.expr) and place_of(node) == at), None)
+
+
+def _point_out(error: VortexError, line: str, node: ast.expr) -> None:
+    start = len(line.encode()[:node.col_offset].decode(errors="replace"))
+    indent = len(line) - len(line.lstrip())
+    error.where = replace(error.where, expression=_text(line, node), column=start - indent + 1)
+
+
+def _text(line: str, node: ast.expr) -> str:
+    """The text of an expression that stands on `line` alone."""
+    return line.encode()[node.col_offset:node.end_col_offset].decode(errors="replace")
+
+
+def _parts(line: str, node: ast.expr) -> dict[str, ast.expr]:
+    if isinstance(node, ast.BinOp):
+        return {"<left>": node.left, "<right>": node.right}
+    if isinstance(node, ast.Call):
+        of = {"<self>": node.func.value} if isinstance(node.func, ast.Attribute) else {}
+        return {**of, **({"<arg>": node.args[0]} if node.args else {})}
+    return {}
+
+
+def _fitted(fix: Fix, line: str, node: ast.expr | None) -> Fix | None:
+    old, new = fix.old, fix.new
+    whole = _text(line, node) if node is not None else ""
+    for name, part in _parts(line, node).items() if node is not None else ():
+        text = _text(line, part)
+        old = old.replace(name, text)
+        new = new.replace(name, text if isinstance(part, ATOMS) else f"({text})")
+    old = old or whole
+    if not old or re.search("<(left|right|arg|self)>", old + new):
+        return None
+    if line.count(old) == 1:
+        return Fix(old, new)
+    if node is None or old not in whole:
+        return None
+    mended = whole.replace(old, new, 1)
+    if line.count(whole) == 1:
+        return Fix(whole, mended)
+    start = len(line.encode()[:node.col_offset].decode(errors="replace"))
+    return Fix(line.strip(), (line[:start] + mended + line[start + len(whole):]).strip())
