@@ -13,7 +13,7 @@ GEOMETRIES = st.builds(Geometry, block_size=st.sampled_from([2, 4, 8]), head_dim
                        group=st.sampled_from([1, 2, 3]))
 NUMBERS = st.floats(-4, 4, width=16).map(lambda x: x + 0.0)
 MOST_NUMBERS = 512
-APART = {"input", "field", "state", "const", "stored", "everything", "topk"}
+APART = {"input", "field", "state", "const", "stored", "everything", "topk", "top_p", "threshold", "union", "param"}
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 def _size(draw: Draw, types: Sequence[Type]) -> tuple[int, int]:
@@ -25,6 +25,15 @@ def _size(draw: Draw, types: Sequence[Type]) -> tuple[int, int]:
 def _attributes(draw: Draw, op: str, types: Sequence[Type]) -> dict[str, Any]:
     """Attributes that `op` is likely to take."""
     dim, size = _size(draw, types) if types else (1, 1)
+    if op == "mask":
+        start = draw(st.integers(0, size))
+        return {"dim": dim, "start": start, "stop": draw(st.integers(start, size)), "inside": draw(NUMBERS),
+                "outside": draw(NUMBERS)}
+    if op == "largest":
+        return {"r": draw(st.integers(1, types[0].cols))}
+    if op == "quantize":
+        name = draw(st.sampled_from(["fp8", "fp8_e5m2", "int8", "int4"]))
+        return {"format": name, "dim": 2 if name.startswith("fp8") else dim}
     if op == "slice":
         start = draw(st.integers(0, size - 1))
         return {"dim": dim, "start": start, "stop": draw(st.integers(start + 1, size))}
@@ -36,7 +45,7 @@ def _attributes(draw: Draw, op: str, types: Sequence[Type]) -> dict[str, Any]:
         return {"rows": rows, "cols": total // rows}
     if op == "kron":
         return {"dim": draw(st.sampled_from([1, 2, (1, 2)]))}
-    if op == "cat":
+    if op in ("cat", "take"):
         return {"dim": dim}
     if op == "softmax":
         return {"scale": draw(NUMBERS)}
@@ -70,7 +79,7 @@ class Program:
 
     def any_op(self) -> None:
         """One more value: the first of a few drawn ops that takes the operands drawn for it."""
-        usable = sorted(name for name, op in OPS.items() if self.side in op.sides and name not in APART)
+        usable = sorted(name for name, op in OPS.items() if self.side in op.sides and name not in APART and op.written_as is None)
         for _ in range(6):
             op = OPS[self.draw(st.sampled_from(usable))]
             try:

@@ -96,10 +96,59 @@ def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
+def mask(x: Any, start: int, stop: int, dim: int, inside: float, outside: float) -> Any:
+    out = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        out[index] = inside if start <= index[dim] < stop else outside
+    return out
+
+
+def largest(x: Any, r: int) -> Any:
+    def order(row: Any) -> list[int]:
+        return sorted(range(len(row)), key=lambda i: (np.isnan(row[i]), -row[i] if row[i] == row[i] else 0, i))[:r]
+    return np.array([[order(row) for row in block] for block in x], dtype=np.float32)
+
+
+def take(x: Any, index: Any, dim: int) -> Any:
+    blocks = []
+    for n in range(max(len(x), len(index))):
+        a, wanted = x[n % len(x)], index[n % len(index)][0]
+        at = [0 if np.isnan(w) else int(min(max(np.round(w), 0), a.shape[dim - 1] - 1)) for w in wanted]
+        blocks.append(np.take(a, at, axis=dim - 1))
+    return np.stack(blocks)
+
+
+def small_float(x: float, mantissa: int, least_exponent: int, most: float) -> float:
+    """The nearest number of a small float format, ties to even; its largest where x is beyond."""
+    if x != x or x == 0:
+        return x
+    exponent = max(int(np.floor(np.log2(abs(x)))), least_exponent)
+    step = 2.0 ** (exponent - mantissa)
+    return float(np.clip(np.round(x / step) * step, -most, most))
+
+
+def quantize(x: Any, format: str, dim: int) -> Any:
+    if format.startswith("fp8"):
+        shape = {"fp8": (3, -6, 448.0), "fp8_e5m2": (2, -14, 57344.0)}[format]
+        return np.vectorize(lambda one: small_float(float(one), *shape))(x)
+    out, most = np.zeros_like(x), {"int8": 127, "int4": 7}[format]
+    for block, made in zip(x, out, strict=True):
+        for line, to in zip(block if dim == 2 else block.T, made if dim == 2 else made.T, strict=True):
+            scale = np.float32(max(abs(line)) / np.float32(most))
+            to[:] = np.round(line / scale) * scale if scale else 0
+    return out
+
+
+def over_group(x: Any, by: str, scale: float) -> Any:
+    if by == "softmax":
+        return softmax(x, scale).sum(1, keepdims=True)
+    return EXPECTED[by](x, 1)
+
+
 EXPECTED: dict[str, Callable[..., Any]] = {
     "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide,
     "maximum": np.maximum, "minimum": np.minimum, "negate": np.negative,
-    "abs": np.abs, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "relu": lambda x: np.where(x < 0, 0, x),
+    "abs": np.abs, "sign": np.sign, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "relu": lambda x: np.where(x < 0, 0, x),
     "sigmoid": sigmoid, "silu": lambda x: x * sigmoid(x),
     "greater": np.greater, "greater_equal": np.greater_equal, "less": np.less, "less_equal": np.less_equal,
     "equal": np.equal, "not_equal": np.not_equal, "where": lambda c, x, y: np.where(c != 0, x, y),
@@ -118,9 +167,11 @@ EXPECTED: dict[str, Callable[..., Any]] = {
     "norm_over_blocks": overall(lambda m: np.sqrt((m * m).sum(0))),
     "logsumexp_over_blocks": overall(lambda m: np.log(np.exp(m).sum(0))),
     "position": lambda: np.arange(BLOCKS).reshape(-1, 1, 1), "mass": lambda: np.arange(BLOCKS).reshape(-1, 1, 1) / 10,
-    "const": lambda value: np.full((1, 1, 1), value), "stored": lambda x: x, "topk": lambda x: x,
+    "const": lambda value: np.full((1, 1, 1), value), "stored": lambda x: x,
+    "mask": mask, "largest": largest, "take": take, "quantize": quantize, "over_group": over_group,
+    "topk": lambda x, **rule: x, "top_p": lambda x, p: x, "threshold": lambda x, t: x,
 }
-SUPPLIED = {"input", "field", "state", "everything", "random"}
+SUPPLIED = {"input", "field", "state", "everything", "random", "union", "param", "declared"}
 CASES = [pytest.param(op, sample, id=f"{op.name}-{i}") for op in OPS.values() if op.name not in SUPPLIED
          for i, sample in enumerate(op.samples)]
 
@@ -133,7 +184,7 @@ def data(types: tuple[Type, ...], seed: int = 0) -> list[Any]:
 
 def test_every_op_has_samples_and_an_expectation() -> None:
     assert set(EXPECTED) | SUPPLIED == set(OPS)
-    assert all(op.samples or op.name == "everything" for op in OPS.values())
+    assert all(op.samples or op.name in ("everything", "declared") for op in OPS.values())
 
 
 @pytest.mark.parametrize(("op", "sample"), CASES)
@@ -193,7 +244,7 @@ NAN = float("nan")
     ("maximum", [NAN, 1.0], NAN), ("minimum", [1.0, NAN], NAN), ("greater", [NAN, 1.0], 0.0), ("equal", [NAN, NAN], 0.0),
     ("not_equal", [NAN, 1.0], 1.0), ("less_equal", [NAN, 1.0], 0.0), ("where", [0.0, NAN, 2.0], 2.0),
     ("where", [1.0, 3.0, NAN], 3.0), ("log", [-1.0], NAN), ("log", [0.0], -float("inf")), ("sqrt", [-1.0], NAN),
-    ("exp", [1000.0], float("inf")), ("divide", [1.0, 0.0], float("inf")), ("relu", [NAN], NAN),
+    ("exp", [1000.0], float("inf")), ("divide", [1.0, 0.0], float("inf")), ("relu", [NAN], 0.0), ("sign", [NAN], NAN),
 ])
 def test_what_is_not_a_number_stays_so_and_compares_as_false(name: str, operands: list[float], expected: float) -> None:
     made = OPS[name].evaluate(Row(), *(torch.full((1, 1, 1), x) for x in operands))

@@ -93,4 +93,6 @@ def _operands(word: Word, values: Mapping[str, object]) -> list[object]:
 def _attrs(word: Word, values: Mapping[str, object]) -> dict[str, Attr]:
     attrs = {name: attribute(values[name], [MOST_NUMBERS]) for name, _ in word.params}
     return {name: floated(value) if name in word.floats else value
-            for name, value in attrs.items() if value is not None and name not in dict(word.given)}
+            for name, value in attrs.items()
+            if value is not None and name not in dict(word.given)
+            and not (name in word.silent and floated(value) == dict(word.params)[name])}

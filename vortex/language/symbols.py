@@ -77,6 +77,9 @@ class Tape:
         values = [self.operand(op, operand) for operand in operands]
         if values and all(v._node.op == "const" for v in values):
             raise BadArgument(f"{op.usage} of numbers alone", hint="Compute it with plain numbers.")
+        if op.written_as is not None:
+            written: Value = op.written_as(*values, **attrs)
+            return written
         types = [v._node.type for v in values]
         try:
             type_ = op.infer(types, attrs, self.geometry)
@@ -85,9 +88,6 @@ class Tape:
         if SELECTION in types and op.name != "union":
             raise BadArgument(f"{op.usage} is given a Selection, which is not a tensor",
                               hint="Two selections are united: a | b.")
-        if op.written_as is not None:
-            written: Value = op.written_as(*values, **attrs)
-            return written
         args = tuple(v._index for v in values)
         return self.write(Node(op.name, args, tuple(sorted(attrs.items())), type_, self.line()))
 

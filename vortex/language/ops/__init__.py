@@ -1,27 +1,16 @@
 """The words of the language: `ops.maximum(x, y)`, `ops.topk(score)` and the like, made from their records."""
 import importlib.util
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
 from vortex.errors import UnknownOp
 from vortex.language.calls import nearest, words
-from vortex.language.ops import (
-    across,
-    compare,
-    elementwise,
-    layout,
-    noise,
-    parameters,
-    product,
-    record,
-    reduce,
-    select,
-    sources,
-)
 from vortex.language.symbols import Value, call
 
-__all__ = ["across", "compare", "elementwise", "layout", "noise", "parameters", "product", "record", "reduce", "select",
-           "sources"]
+# A family of ops is a file of this package: its import enters its ops into the language.
+for _family in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_family.name}")
 
 _functions = words(method=False)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.record import REQUIRED, Op, Sample, Side, Word, define
+from vortex.language.ops.shapes import finite
 
 if TYPE_CHECKING:
     import torch
@@ -26,13 +27,9 @@ def _per_block(x: Type) -> None:
                             hint="Only what is made of a field has one value a block.")
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < INFINITY
-
-
 def _same(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
     _per_block(types[0])
-    if not _number(attrs.get("scale", 1.0)):
+    if not finite(attrs.get("scale", 1.0)):
         raise BadArgument("scale is not a finite number")
     return types[0]
 
@@ -69,11 +66,11 @@ def _tap_shape(taps: object) -> tuple[int, ...]:
     """(K,) or (K, rows, cols); () for what is neither."""
     if not isinstance(taps, tuple) or not 1 <= len(taps) <= MOST_TAPS:
         return ()
-    if all(_number(t) for t in taps):
+    if all(finite(t) for t in taps):
         return (len(taps),)
     tables = [t for t in taps if isinstance(t, tuple) and t and all(isinstance(row, tuple) for row in t)]
     widths = {len(row) for table in tables for row in table}
-    numbers = all(_number(n) for table in tables for row in table for n in row)
+    numbers = all(finite(n) for table in tables for row in table for n in row)
     if len(tables) < len(taps) or len({len(t) for t in tables}) > 1 or len(widths) > 1 or not numbers:
         return ()
     return len(taps), len(tables[0]), widths.pop()

@@ -20,7 +20,7 @@ SAMPLES = (
 
 
 def _compared(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
-    if types[0].lead is Lead.CONST:
+    if types[0] == Type(Lead.CONST, 1, 1):
         raise BadArgument("a comparison begins with a number",
                           hint="Write the tensor first: x > 1.0, not 1.0 < x.")
     return broadcast(types, attrs, geometry)

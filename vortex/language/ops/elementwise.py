@@ -64,9 +64,10 @@ define(Op(
     spelling=lambda texts, attrs: f"-({texts[0]})", evaluate=lambda scope, x: -x, samples=UNARY_SAMPLES,
 ))
 _function("abs", "The magnitude.", lambda x: x.abs())
+_function("sign", "1, 0 or -1, by the sign of x; NaN stays NaN.", lambda x: x.sign().where(~x.isnan(), x))
 _function("exp", "e to the power of x.", lambda x: x.exp())
 _function("log", "The natural logarithm: NaN below zero, minus infinity at zero.", lambda x: x.log())
 _function("sqrt", "The square root: NaN below zero.", lambda x: x.sqrt())
-_function("relu", "x where it is positive, else 0.", lambda x: x.relu())
+_function("relu", "x where it is positive, else 0, of NaN too.", lambda x: x.where(x > 0, 0.0))
 _function("sigmoid", "1 / (1 + exp(-x)).", lambda x: x.sigmoid())
 _function("silu", "x / (1 + exp(-x)).", lambda x: x * x.sigmoid())

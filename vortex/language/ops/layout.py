@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.record import REQUIRED, Op, Sample, Word, define
-from vortex.language.ops.shapes import inner_axis, joint_lead, shown, sized, whole, with_axis
+from vortex.language.ops.shapes import finite, inner_axis, joint_lead, shown, sized, whole, with_axis
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,40 @@ def _cat_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometr
     return sized(joint_lead(types), *((joined, other) if axis == 0 else (other, joined)))
 
 
-def _cat(scope: "Scope", *parts: "torch.Tensor", dim: int) -> "torch.Tensor":
+def _mask_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    axis, start, stop = inner_axis(attrs), attrs.get("start"), attrs.get("stop")
+    size = types[0].shape[axis]
+    if not (whole(start) and whole(stop) and 0 <= start <= stop <= size):  # type: ignore[operator]  # whole() says so
+        raise BadArgument(f"the mask {shown(start)}:{shown(stop)} is not within axis {axis + 1}, which has {size}",
+                          hint=f"Give 0 <= start <= stop <= {size}.")
+    if not finite(attrs.get("inside")) or not finite(attrs.get("outside")):
+        raise BadArgument("inside and outside are finite numbers")
+    return types[0]
+
+
+def _mask(scope: "Scope", x: "torch.Tensor", *, start: int, stop: int, dim: int, inside: float,
+          outside: float) -> "torch.Tensor":
+    made = x.new_full(x.shape[-2:], outside)
+    made.narrow(dim - 1, start, stop - start).fill_(inside)
+    return made.expand(x.shape)
+
+
+_mask_word = Word(name="mask", params=(("start", REQUIRED), ("stop", REQUIRED), ("dim", REQUIRED), ("inside", 1.0),
+                                       ("outside", 0.0)), floats=("inside", "outside"))
+define(Op(
+    name="mask", noun="mask", usage=_mask_word.usage, spelling=_mask_word.spell, word=_mask_word, infer=_mask_type,
+    meaning="A value of the shape of x, whose numbers do not matter: inside at the indices start .. stop of axis dim, "
+            "outside at the others.",
+    evaluate=_mask, operations=lambda types, out: 0,
+    samples=(
+        Sample(args=(Type(Lead.BLOCK, 2, 6),), attrs={"start": 1, "stop": 4, "dim": 2, "inside": 1.0, "outside": 0.0}),
+        Sample(args=(Type(Lead.ROW, 4, 3),), attrs={"start": 2, "stop": 2, "dim": 1, "inside": 0.5, "outside": -2.0}),
+        Sample(args=(Type(Lead.BLOCK, 4, 3),), attrs={"start": 0, "stop": 4, "dim": 1, "inside": 3.0, "outside": 9.0}),
+    ),
+))
+
+
+def join(scope: "Scope", *parts: "torch.Tensor", dim: int) -> "torch.Tensor":
     import torch  # the language loads without it
 
     lead = torch.broadcast_shapes(*(p.shape[:-2] for p in parts))  # type: ignore[no-untyped-call]  # torch has none
@@ -89,7 +122,7 @@ def _cat(scope: "Scope", *parts: "torch.Tensor", dim: int) -> "torch.Tensor":
 _cat_word = Word(name="cat", tensors=("x", "y"), many=True, params=(("dim", REQUIRED),))
 define(Op(
     name="cat", meaning="Values joined along axis 1 or 2.", noun="joined", usage=_cat_word.usage,
-    spelling=_cat_word.spell, word=_cat_word, infer=_cat_type, evaluate=_cat, operations=lambda types, out: 0,
+    spelling=_cat_word.spell, word=_cat_word, infer=_cat_type, evaluate=join, operations=lambda types, out: 0,
     samples=(
         Sample(args=(Type(Lead.BLOCK, 2, 3), Type(Lead.BLOCK, 4, 3)), attrs={"dim": 1}),
         Sample(args=(Type(Lead.ROW, 2, 3), Type(Lead.BLOCK, 2, 1), Type(Lead.ROW, 2, 2)), attrs={"dim": 2}),

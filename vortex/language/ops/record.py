@@ -64,6 +64,7 @@ class Word:
     params: tuple[tuple[str, Any], ...] = ()
     given: tuple[tuple[str, Any], ...] = ()
     floats: tuple[str, ...] = ()                                  # attributes whose whole numbers become floats
+    silent: tuple[str, ...] = ()                                  # attributes that a node at their default leaves out
 
     @property
     def usage(self) -> str:

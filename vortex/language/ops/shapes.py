@@ -1,4 +1,5 @@
 """Shape rules that several families of ops share."""
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,11 @@ def with_axis(like: Type, axis: int, size: int) -> Type:
 
 def whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def finite(value: object) -> bool:
+    """A plain number, not infinite and not NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def shown(value: object) -> str:
