@@ -38,11 +38,16 @@ def checked_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
     if not 2 <= len(shape) <= 4 or min(shape) < 1:
         raise ParameterError(f"{name} has the shape {list(shape)}",
                              hint="It is [rows, cols], [layers, rows, cols] or [layers, kv heads, rows, cols].")
-    if math.prod(shape[-2:]) > LARGEST or 4 * math.prod(shape) > MOST_BYTES:
+    if math.prod(shape[-2:]) > LARGEST or size_of(shape) > MOST_BYTES:
         raise ParameterError(f"{name} of the shape {list(shape)} is too large",
                              hint=f"[rows, cols] hold {LARGEST:,} numbers at most, and the parameters of a flow "
                                   f"{MOST_BYTES >> 20} MiB in float32.")
     return tuple(shape)
+
+
+def size_of(shape: Sequence[int]) -> int:
+    """Bytes of a parameter in float32."""
+    return 4 * math.prod(shape)
 
 
 def digest_of(shape: Sequence[int], data: bytes) -> str:
@@ -80,7 +85,7 @@ class Parameters:
         name = checked_name(file, key)
         if name not in self._found:
             self._found[name] = self._known.get(name) or self._read(*name)
-            if sum(4 * math.prod(p.shape) for p in self.declared) > MOST_BYTES:
+            if sum(size_of(p.shape) for p in self.declared) > MOST_BYTES:
                 raise ParameterError(f"the parameters of the flow take more than {MOST_BYTES >> 20} MiB in float32")
         return self._found[name]
 
