@@ -114,21 +114,28 @@ def _tensors(folder: Path | None, file: str) -> Mapping[str, Mapping[str, Any]]:
 
 def _content(folder: Path, file: str) -> bytes:
     """Raises ParameterError for what is no file of this very folder."""
-    path = folder / file
-    if path.is_symlink() and path.resolve().parent != folder.resolve():
-        raise ParameterError(f"{file} leads out of the folder of the flow", hint="Put the file itself there.")
     try:
-        # A pipe would block at opening, and is refused after it.
-        handle = os.open(path.resolve(), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        path = (folder / file).resolve()
+        if path.parent != folder.resolve():
+            raise ParameterError(f"{file} leads out of the folder of the flow", hint="Put the file itself there.")
+        # A pipe would block at opening; it is refused after that.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            return _read_from(handle, file)
+        finally:
+            os.close(handle)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ParameterError(f"{file} cannot be read: {reason}", hint="It lies next to the flow's text.") from error
-    with os.fdopen(handle, "rb") as opened:
-        found = os.fstat(opened.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ParameterError(f"{file} is not a file")
-        if found.st_size > MOST_FILE:
-            raise ParameterError(f"{file} is larger than {MOST_FILE >> 20} MiB", hint="Keep only what the flow reads.")
+
+
+def _read_from(handle: int, file: str) -> bytes:
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        raise ParameterError(f"{file} is not a file")
+    if found.st_size > MOST_FILE:
+        raise ParameterError(f"{file} is larger than {MOST_FILE >> 20} MiB", hint="Keep only what the flow reads.")
+    with os.fdopen(handle, "rb", closefd=False) as opened:
         return opened.read(MOST_FILE)
 
 
