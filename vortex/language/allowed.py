@@ -11,8 +11,8 @@ from vortex.language.place import Source
 MOST_NODES = 20_000
 MOST_DEPTH = 100
 LARGEST = 1 << 63
-EXPORTS = ("ops", "register", "vFlow")
-SIZES = ("block_size", "head_dim", "group")
+EXPORTS = ("ops", "register", "vFlow", "vFlowMLA")
+SIZES = ("block_size", "head_dim", "group", "latent_dim", "kv_lora_rank", "qk_rope_head_dim")
 TENSOR_WORDS = ("T", "transpose", "shape", "state")
 
 ALLOWED: tuple[type[ast.AST], ...] = (
@@ -21,7 +21,7 @@ ALLOWED: tuple[type[ast.AST], ...] = (
     ast.Name, ast.Load, ast.Store, ast.Attribute, ast.Subscript, ast.Slice, ast.Call, ast.keyword, ast.Constant,
     ast.Tuple, ast.List, ast.Dict, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.JoinedStr,
     ast.FormattedValue, ast.ListComp, ast.GeneratorExp, ast.comprehension, ast.And, ast.Or, ast.Not, ast.USub, ast.UAdd,
-    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult,
+    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult, ast.BitOr,
     ast.Gt, ast.GtE, ast.Lt, ast.LtE, ast.Eq, ast.NotEq, ast.Is, ast.IsNot,
 )
 NAMES_OF_SYNTAX = {
@@ -29,7 +29,7 @@ NAMES_OF_SYNTAX = {
     ast.Delete: "del", ast.Global: "global", ast.Nonlocal: "nonlocal", ast.Raise: "raise", ast.Assert: "assert",
     ast.AsyncFunctionDef: "async", ast.Await: "await", ast.Yield: "yield", ast.YieldFrom: "yield",
     ast.NamedExpr: ":=", ast.Starred: "*", ast.Set: "a set", ast.SetComp: "a set", ast.DictComp: "a dict comprehension",
-    ast.Match: "match", ast.BitOr: "|", ast.BitAnd: "&", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>",
+    ast.Match: "match", ast.BitAnd: "&", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>",
     ast.Invert: "~", ast.In: "in", ast.NotIn: "not in",
 }
 HINT = "A flow is assignments, arithmetic, for over range(n) or a tuple, if on numbers, methods and constants."

@@ -6,10 +6,11 @@ from vortex.errors import FieldError, ShapeMismatch
 from vortex.ir import Lead, Type
 from vortex.language.ops.record import OPS
 from vortex.language.ops.shapes import shown
-from vortex.language.ops.sources import KEYS_AND_VALUES, LARGEST_NUMBER
+from vortex.language.ops.sources import LARGEST_NUMBER
 from vortex.language.symbols import Tape, Value
 
 MOST_NAME = 64
+RESERVED = ("k", "v", "latent", "kv_c", "k_pe")     # names of what every block has of itself
 Shape = tuple[int, int]
 
 
@@ -36,19 +37,22 @@ class CacheSide:
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
         self.written: dict[str, Value] = {}
+        self.read: set[str] = set()
 
     def __getitem__(self, name: object) -> Value:
         name = checked_name(name)
-        if name in KEYS_AND_VALUES:
+        if name in self._tape.geometry.stored:
             return _key(self._tape, name)
         if name not in self.written:
-            raise FieldError(f'cache["{name}"] is read before it is written', hint=_written_hint(name, self.written))
+            raise FieldError(f'cache["{name}"] is read before it is written',
+                             hint=_written_hint(self._tape, name, self.written))
         value = self.written[name]
+        self.read.add(name)
         return self._tape.apply(OPS["stored"], [value], {})
 
     def __setitem__(self, name: object, value: object) -> None:
         name = checked_name(name)
-        if name in KEYS_AND_VALUES:
+        if name in RESERVED:
             raise FieldError(f'cache["{name}"] holds the keys or values themselves and is never written',
                              hint="Write to a field of another name.")
         if name in self.written:
@@ -67,38 +71,52 @@ class IndexerSide:
         self._summaries = summaries
         self._shapes = shapes
         self._guess = guess
-        self.first: dict[str, float] = {}
+        self.first: dict[str, float | str] = {}
         self.saved: dict[str, Value] = {}
 
     def __getitem__(self, name: object) -> Value:
         name = checked_name(name)
-        if name in KEYS_AND_VALUES:
+        if name in self._tape.geometry.stored:
             return _key(self._tape, name)
         if name in self.saved or name in self.first:
             raise FieldError(f'cache["{name}"] is state, and its value before this step is asked for by another word',
                              hint=f'Write cache.state("{name}", first=0.0).')
         if name not in self._summaries:
-            raise FieldError(f'cache["{name}"] is never written', hint=_written_hint(name, self._summaries))
+            raise FieldError(f'cache["{name}"] is never written', hint=_written_hint(self._tape, name, self._summaries))
         return self._tape.leaf("field", self._summaries[name], name=name)
 
     def state(self, name: object, first: object = 0.0) -> Value:
-        """The value saved under `name` by the last step; `first` for a block that is new."""
+        """The value saved under `name` by the last step; for a block that is new, `first`: a number, or a summary's."""
         name = self._own(name)
+        first = self._checked_first(first)
+        if self.first.setdefault(name, first) != first:
+            raise FieldError(f'the state "{name}" is given two first values, {self.first[name]} and {first}')
+        shape = self._summaries[first].shape if isinstance(first, str) else self._shapes.get(name, self._guess)
+        return self._tape.leaf("state", Type(Lead.BLOCK, *shape), name=name)
+
+    def _checked_first(self, first: object) -> float | str:
+        if isinstance(first, str):
+            if first not in self._summaries:
+                raise FieldError(f"first={shown(first)} names no summary",
+                                 hint=_written_hint(self._tape, first, self._summaries))
+            return first
         if not isinstance(first, int | float) or not abs(first) <= LARGEST_NUMBER:
-            raise FieldError(f"first={shown(first)} is not a finite number")
-        if self.first.setdefault(name, float(first)) != float(first):
-            raise FieldError(f'the state "{name}" is given two first values, {self.first[name]} and {float(first)}')
-        return self._tape.leaf("state", Type(Lead.BLOCK, *self._shapes.get(name, self._guess)), name=name)
+            raise FieldError(f"first={shown(first)} is not a finite number", hint="It may also name a summary.")
+        return float(first)
 
     def __setitem__(self, name: object, value: object) -> None:
         name = self._own(name)
         if name in self.saved:
             raise FieldError(f'cache["{name}"] is written twice', hint="Save a state once a step.")
-        self.saved[name] = _per_block(name, value, "saved as")
+        kept, first = _per_block(name, value, "saved as"), self.first.get(name)
+        if isinstance(first, str) and kept._node.type != self._summaries[first]:
+            raise ShapeMismatch(f'cache["{name}"] begins at "{first}", {self._summaries[first]}, '
+                                f"and is saved as {kept._node.type}", hint="Save a value of the shape it begins with.")
+        self.saved[name] = kept
 
     def _own(self, name: object) -> str:
         name = checked_name(name)
-        if name in KEYS_AND_VALUES or name in self._summaries:
+        if name in RESERVED or name in self._summaries:
             raise FieldError(f'cache["{name}"] is written when a block completes and cannot be state as well',
                              hint="Give the state a name of its own.")
         return name
@@ -108,8 +126,8 @@ def _key(tape: Tape, name: str) -> Value:
     return tape.leaf("field", OPS["field"].infer((), {"name": name}, tape.geometry), name=name)
 
 
-def _written_hint(name: str, written: Mapping[str, object]) -> str:
-    names = [*KEYS_AND_VALUES, *written]
+def _written_hint(tape: Tape, name: str, written: Mapping[str, object]) -> str:
+    names = [*tape.geometry.stored, *written]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f'Did you mean cache["{close[0]}"]?'

@@ -18,6 +18,7 @@ LARGEST = 1 << 63
 ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv,
     "FloorDiv": operator.floordiv, "Mod": operator.mod, "Pow": operator.pow, "MatMult": operator.matmul,
+    "BitOr": operator.or_,
 }
 
 
@@ -53,7 +54,7 @@ class Guard:
             raise BadArgument(f"a power above {MOST_POWER}")
         try:
             result = ARITHMETIC[name](left, right)
-        except ArithmeticError as error:
+        except (ArithmeticError, TypeError) as error:
             raise BadArgument(f"{error}") from None
         if isinstance(result, complex) or (isinstance(result, int) and abs(result) >= LARGEST):
             raise BadArgument("a number of more than 64 bits")

@@ -1,25 +1,33 @@
 """Untrusted source text to a flow class: an allow-list over the syntax tree, then one execution without builtins."""
 import ast
 import inspect
+from collections.abc import Sequence
 from types import CodeType
 from typing import Any
 
-from vortex.errors import FlowContractError, FlowSyntaxError, ForbiddenSyntax, Where
+from vortex.errors import FlowContractError, FlowNotFound, FlowSyntaxError, ForbiddenSyntax, Where
+from vortex.ir import Parameter
 from vortex.language import ops
 from vortex.language.allowed import check_syntax, instrument
-from vortex.language.flow import register, vFlow
+from vortex.language.calls import nearest
+from vortex.language.flow import register, vFlow, vFlowMLA
 from vortex.language.guard import Guard
+from vortex.language.parameters import folder_of
 from vortex.language.place import Source, run
 
 MOST_TEXT = 65_536
 MOST_NAME = 100
 SIGNATURES = {"forward_cache": ["self", "cache"], "forward_indexer": ["self", "q", "cache"],
               "create_cache": ["self", "block_size", "head_dim"]}
-EXPORTS: dict[str, Any] = {"ops": ops, "register": register, "vFlow": vFlow}
+LATENT_SIGNATURES = {"create_cache": ["self", "block_size", "kv_lora_rank", "qk_rope_head_dim"]}
+EXPORTS: dict[str, Any] = {"ops": ops, "register": register, "vFlow": vFlow, "vFlowMLA": vFlowMLA}
 
 
-def load_flow(text: str, path: str = "<flow>") -> type[vFlow]:
-    """The flow that `text` registers; the last one where there are several.
+def load_flow(text: str, path: str = "<flow>", name: str | None = None,
+              parameters: Sequence[Parameter] = ()) -> type[vFlow]:
+    """The flow that `text` registers as `name`; without one, the last.
+
+    Its parameters are the given ones, and else come from files in the folder of `path`.
 
     Only an allow-listed part of Python passes (classes, methods, assignments, arithmetic, `for`, `if` on numbers), the
     imports of `ops`, `register` and `vFlow` from vortex are resolved here, and nothing else is executed.
@@ -36,11 +44,22 @@ def load_flow(text: str, path: str = "<flow>") -> type[vFlow]:
     if not flows:
         raise FlowContractError("no flow is registered", where=Where(path),
                                 hint='Put @register("name") over a class that derives from vFlow.')
-    flow: type[vFlow] = flows[-1]
+    flow: type[vFlow] = _chosen(flows, name, path)
     _check_contract(flow, source)
     flow.flow_text = text
     flow.flow_guard = guard
+    flow.flow_folder = folder_of(path)
+    flow.flow_parameters = tuple(parameters)
     return flow
+
+
+def _chosen(flows: Sequence[type[vFlow]], name: str | None, path: str) -> type[vFlow]:
+    """Raises FlowNotFound."""
+    named = [flow for flow in flows if name in (None, flow.flow_name, *flow.flow_aliases)]
+    if not named:
+        names = [flow.flow_name for flow in flows]
+        raise FlowNotFound(f"{path} registers no flow {name!r}", where=Where(path), hint=nearest(str(name), names))
+    return named[-1]
 
 
 def _parsed(source: Source) -> ast.Module:
@@ -83,7 +102,8 @@ def _check_contract(flow: type[vFlow], source: Source) -> None:
     if flow.forward_indexer is vFlow.forward_indexer:
         raise FlowContractError(f"{flow.__name__} has no forward_indexer(self, q, cache)",
                                 where=Where(source.path), hint="It scores the blocks and returns ops.topk(score).")
-    for name, wanted in SIGNATURES.items():
+    latent = issubclass(flow, vFlowMLA)
+    for name, wanted in {**SIGNATURES, **(LATENT_SIGNATURES if latent else {})}.items():
         method = getattr(flow, name)
         if not inspect.isfunction(method) or list(inspect.signature(method).parameters) != wanted:
             line = method.__code__.co_firstlineno if inspect.isfunction(method) else 0

@@ -9,35 +9,49 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 
-from vortex.ir import Field, FieldKind, Graph, Node, Writes
+from vortex.ir import SELECTION, Field, FieldKind, Graph, Node, Writes
 from vortex.language.calls import plain
 from vortex.language.ops.record import OPS
 
 INLINE = 56          # characters up to which a value that is used once needs no name
 WIDTH = 116
-TAKEN = {"q", "cache", "self", "ops", "register", "vFlow", *keyword.kwlist, *dir(builtins)}
+TAKEN = {"q", "cache", "self", "ops", "register", "vFlow", "vFlowMLA", *keyword.kwlist, *dir(builtins)}
 INDENT = " " * 8
+UNQUOTED = re.compile(r"[\w./ -]+")     # a key that stands between any quotes as it is
 REPEATED = ("input", "field", "const", "stored", "position", "random", "mass", "transpose")   # written out at each use
 
 
 def to_source(graph: Graph, *, name: str, doc: str) -> str:
-    """The text of a flow that registers `name`, with `doc` as the sentence at its top."""
-    graph = _with_stored_written(graph)
+    """The text of a flow that registers `name`, with `doc` as the sentence at its top.
+
+    Its parameters are told by file and key: it is read where those files lie, or with the Graph's `parameters`.
+    """
+    graph = _with_what_is_read(graph)
     fields = {f.name: f for f in graph.fields}
-    parts = [f'"""{_docstring(doc)}"""', "from vortex import ops, register, vFlow", "", "",
-             f"@register({json.dumps(name)})", f"class {_class_name(name)}(vFlow):"]
+    base = "vFlowMLA" if graph.geometry.latent else "vFlow"
+    parts = [f'"""{_docstring(doc)}"""', f"from vortex import ops, register, {base}", "", "",
+             f"@register({_quoted(name)})", f"class {_class_name(name)}({base}):"]
     bodies = []
     if any((f.rows, f.cols) != (1, 1) for f in graph.states):
-        bodies.append(_create_cache(graph.fields))
+        bodies.append(_create_cache(graph))
     if graph.writes:
         written = {node: field for field, node in reversed(graph.writes)}
-        cache = Writer(graph.cache, graph.writes, fields, written)
+        cache = Writer(graph.cache, graph.writes, fields, written, _declarations(graph))
         bodies.append(["    def forward_cache(self, cache):", *cache.body([])])
-    indexer = Writer(graph.indexer, graph.saves, fields, {})
+    indexer = Writer(graph.indexer, graph.saves, fields, {}, _declarations(graph))
     bodies.append(["    def forward_indexer(self, q, cache):", *indexer.body([graph.selection])])
     for body in bodies:
         parts += [*body, ""]
     return "\n".join(parts)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _declarations(graph: Graph) -> dict[str, str]:
+    """How the parameter of each digest is asked for."""
+    return {p.digest: f"ops.param({_quoted(p.file)}, {_quoted(p.key)})" for p in graph.parameters}
 
 
 def _live(nodes: Sequence[Node], roots: Iterable[int]) -> list[int]:
@@ -49,16 +63,21 @@ def _live(nodes: Sequence[Node], roots: Iterable[int]) -> list[int]:
     return sorted(wanted)
 
 
-def _with_stored_written(graph: Graph) -> Graph:
-    """A value that is read as a field holds it needs a field to be read from, even where nothing else reads that."""
-    written = {node for _, node in graph.writes}
-    stored = [graph.cache[i].args[0] for i in _live(graph.cache, written) if graph.cache[i].op == "stored"]
-    missing = [node for node in dict.fromkeys(stored) if node not in written]
+def _with_what_is_read(graph: Graph) -> Graph:
+    """Only summaries that something reads; and a field for every value that is read as a field holds it."""
+    live = _live(graph.indexer, [graph.selection, *(node for _, node in graph.saves)])
+    read = {graph.indexer[i].attr("name") for i in live if graph.indexer[i].op == "field"}
+    read |= {f.first for f in graph.states if isinstance(f.first, str)}
+    writes = [(name, node) for name, node in graph.writes if name in read]
+    held = {node: name for name, node in reversed(graph.writes)}
     taken = {f.name for f in graph.fields}
     free = (name for number in count(1) if (name := f"rounded_{number}") not in taken)
-    new = [(name, node) for node, name in zip(missing, free, strict=False)]
-    fields = [Field(name, *graph.cache[node].type.shape) for name, node in new]
-    return replace(graph, writes=(*graph.writes, *new), fields=(*graph.fields, *fields))
+    for index in _live(graph.cache, [node for _, node in writes]):
+        value = graph.cache[index].args[0] if graph.cache[index].op == "stored" else None
+        if value is not None and value not in (node for _, node in writes):
+            writes.append((held.get(value) or next(free), value))
+    fields = [Field(name, *graph.cache[node].type.shape) for name, node in writes]
+    return replace(graph, writes=tuple(writes), fields=(*fields, *graph.states))
 
 
 def _docstring(doc: str) -> str:
@@ -72,21 +91,23 @@ def _class_name(name: str) -> str:
     return joined if joined.isidentifier() and joined not in TAKEN else f"Flow{joined}"
 
 
-def _create_cache(fields: Sequence[Field]) -> list[str]:
+def _create_cache(graph: Graph) -> list[str]:
     """Declared shapes: a state's cannot always be told from the text before it is saved."""
-    shapes = [f'{INDENT}    "{f.name}": ({f.rows}, {f.cols}),' for f in fields]
-    return ["    def create_cache(self, block_size, head_dim):", f"{INDENT}return {{", *shapes, f"{INDENT}}}"]
+    shapes = [f'{INDENT}    "{f.name}": ({f.rows}, {f.cols}),' for f in graph.fields]
+    sizes = "kv_lora_rank, qk_rope_head_dim" if graph.geometry.latent else "head_dim"
+    return [f"    def create_cache(self, block_size, {sizes}):", f"{INDENT}return {{", *shapes, f"{INDENT}}}"]
 
 
 class Writer:
     """One of the two programs as lines of text."""
 
     def __init__(self, nodes: Sequence[Node], writes: Writes, fields: dict[str, Field],
-                 written: dict[int, str]) -> None:
+                 written: dict[int, str], declarations: dict[str, str]) -> None:
         self.nodes = nodes
         self.writes = writes
         self.fields = fields
         self.written = written
+        self.declarations = declarations
         self.texts: dict[int, str] = {}
         self.names = {node: name for name, node in reversed(writes)}
         self.used = Counter[str]()
@@ -115,7 +136,8 @@ class Writer:
         return uses
 
     def _needs_name(self, index: int, text: str, uses: Counter[int]) -> bool:
-        return uses[index] > 1 or (len(text) > INLINE and index not in self.names)
+        odd = self.nodes[index].op == "param" and not UNQUOTED.fullmatch(text.split('"')[3])
+        return odd or uses[index] > 1 or (len(text) > INLINE and index not in self.names)
 
     def _variable(self, index: int, uses: Counter[int]) -> str:
         node = self.nodes[index]
@@ -124,7 +146,7 @@ class Writer:
             noun = self.names[index]
         elif node.op == "state":
             noun = f"last_{node.attr('name')}"
-        elif any(n.op == "topk" and n.args == (index,) for n in self.nodes):
+        elif any(n.type == SELECTION and n.args == (index,) for n in self.nodes):
             noun = "score"
         if noun in TAKEN or noun.startswith("_"):
             noun = f"new{noun}" if noun.startswith("_") else f"{noun}_value"
@@ -137,10 +159,13 @@ class Writer:
             return f'cache["{self.written[node.args[0]]}"]'
         if node.op == "state":
             return self._state(str(node.attr("name")))
+        if node.op == "param":
+            return self.declarations[node.attr("digest")]
         return plain(OPS[node.op].spelling([f"({self.texts[a]})" for a in node.args], dict(node.attrs)))
 
     def _state(self, name: str) -> str:
-        return f'cache.state("{name}", first={self.fields[name].first!r})'
+        first = self.fields[name].first
+        return f'cache.state("{name}", first={_quoted(first) if isinstance(first, str) else repr(first)})'
 
     def _unread_state(self, live: Sequence[int]) -> list[str]:
         """A first value that nothing reads is still said."""

@@ -2,12 +2,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from vortex.errors import FieldError, FlowContractError, FlowError, NoSelection, ShapeMismatch, Where
+from vortex.errors import FieldError, Fix, FlowContractError, FlowError, NoSelection, ShapeMismatch, Where
 from vortex.ir import SELECTION, Field, FieldKind, Geometry, Graph, Lead, Node, Type
 from vortex.language.cache import CacheSide, IndexerSide, Shape, checked_name
-from vortex.language.flow import vFlow
+from vortex.language.flow import vFlow, vFlowMLA
 from vortex.language.ops.record import OPS, Side
 from vortex.language.ops.shapes import shown
+from vortex.language.parameters import Parameters
 from vortex.language.place import Source, run
 from vortex.language.symbols import TAPE, Tape, Value
 
@@ -16,17 +17,24 @@ class Tracer:
     """The tracing of one flow at one geometry."""
 
     def __init__(self, flow: type[vFlow], geometry: Geometry) -> None:
+        _check_geometry(flow, geometry)
         if flow.flow_guard is not None:
             flow.flow_guard.steps = 0
         self.flow = flow(geometry)
         self.geometry = geometry
         self.source = Source(flow.forward_indexer.__code__.co_filename, flow.flow_text)
         self.declared = self._declared()
-        self.cache_tape = Tape(Side.CACHE, geometry, self.source.path)
+        self.parameters = Parameters(flow.flow_folder, flow.flow_parameters)
+        self.cache_tape = self._tape(Side.CACHE)
         self.cache = CacheSide(self.cache_tape)
         self._on(self.cache_tape, self.flow.forward_cache, self.cache)
         self.summaries = {name: value._node.type for name, value in self.cache.written.items()}
         self._check_declared(self.summaries, complete=False)
+
+    def _tape(self, side: Side) -> Tape:
+        tape = Tape(side, self.geometry, self.source.path)
+        tape.parameters = self.parameters
+        return tape
 
     def _on(self, tape: Tape, body: Callable[..., Any], *args: object) -> Any:
         token = TAPE.set(tape)
@@ -36,7 +44,9 @@ class Tracer:
             TAPE.reset(token)
 
     def _declared(self) -> dict[str, Shape] | None:
-        declared = run(self.source, self.flow.create_cache, self.geometry.block_size, self.geometry.head_dim)
+        geometry = self.geometry
+        inner = (geometry.kv_lora_rank, geometry.qk_rope_head_dim) if geometry.latent else (geometry.head_dim,)
+        declared = run(self.source, self.flow.create_cache, geometry.block_size, *inner)
         if declared is None:
             return None
         shapes = isinstance(declared, dict) and all(
@@ -64,7 +74,7 @@ class Tracer:
 
     def indexer(self, shapes: Mapping[str, Shape], guess: Shape) -> Graph:
         """One pass of forward_indexer, with state of the given shapes; others are taken to be of `guess`."""
-        tape = Tape(Side.INDEXER, self.geometry, self.source.path)
+        tape = self._tape(Side.INDEXER)
         tape.explain = lambda args: self._explain(tape, args)
         cache = IndexerSide(tape, self.summaries, shapes, guess)
         query = tape.leaf("input", OPS["input"].infer((), {"name": "q"}, self.geometry), name="q")
@@ -76,7 +86,22 @@ class Tracer:
         if unsaved:
             raise FieldError(f'the state "{unsaved[0]}" is read and never saved', where=self._end(),
                              hint=f'Save it in forward_indexer: cache["{unsaved[0]}"] = ...')
+        self._check_read({*self.cache.read, *(str(n.attr("name")) for n in tape.nodes if n.op == "field"),
+                          *(first for first in cache.first.values() if isinstance(first, str))})
         return self._graph(tape.nodes, cache, chosen)
+
+    def _check_read(self, read: set[str]) -> None:
+        """A summary that nothing reads would be computed and kept for nothing. Raises FieldError."""
+        unread = next((name for name in self.summaries if name not in read), None)
+        if unread is not None:
+            line = self.cache_lines[unread]
+            raise FieldError(f'cache["{unread}"] is written, and nothing reads it', where=self.source.where(line),
+                             hint="Read it in forward_indexer, or leave it out.", fix=self._without(unread, line))
+
+    def _without(self, name: str, line: int) -> Fix | None:
+        """The edit that takes the writing of a field out, where it is one statement of one line."""
+        text = self.source.line(line).strip()
+        return Fix(text, "pass") if text.startswith(f'cache["{name}"] = ') and text.count("(") == text.count(")") else None
 
     def _end(self) -> Where:
         code = self.flow.forward_indexer.__code__
@@ -90,7 +115,8 @@ class Tracer:
         writes = tuple((name, value._index) for name, value in self.cache.written.items())
         saves = tuple((name, value._index) for name, value in cache.saved.items())
         return Graph(self.flow.flow_name or type(self.flow).__name__, self.geometry, tuple(fields),
-                     tuple(self.cache_tape.nodes), writes, tuple(nodes), saves, chosen._index)
+                     tuple(self.cache_tape.nodes), writes, tuple(nodes), saves, chosen._index,
+                     self.parameters.declared)
 
     def _explain(self, tape: Tape, args: Sequence[int]) -> str:
         """Where the summaries that `args` are made of were written, and with what."""
@@ -124,6 +150,13 @@ def _guesses(geometry: Geometry, summaries: Mapping[str, Type]) -> list[Shape]:
     rows, cols, group = geometry.block_size, geometry.head_dim, geometry.group
     usual = [(1, 1), (1, cols), (group, 1), (group, cols), (rows, 1), (1, group), (1, rows), (rows, cols)]
     return list(dict.fromkeys([*usual, *(type_.shape for type_ in summaries.values())]))
+
+
+def _check_geometry(flow: type[vFlow], geometry: Geometry) -> None:
+    if issubclass(flow, vFlowMLA) != geometry.latent:
+        kind, other = ("latent", "keys and values") if issubclass(flow, vFlowMLA) else ("keys and values", "latents")
+        raise FlowContractError(f"the flow {flow.flow_name or flow.__name__} is written for {kind}, and is read for {other}",
+                                hint="A vFlowMLA serves models with latent attention, a vFlow all others.")
 
 
 def trace(flow: type[vFlow], geometry: Geometry) -> Graph:

@@ -25,8 +25,8 @@ def _query_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geome
 
 
 def _key_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
-    """Of k and v; the type of a summary is that of what was written, which the Graph's fields say."""
-    if attrs.get("name") not in KEYS_AND_VALUES:
+    """Of k and v, or latent; the type of a summary is that of what was written, which the Graph's fields say."""
+    if attrs.get("name") not in geometry.stored:
         raise BadArgument("the type of a field is known from what is written into it")
     return Type(Lead.BLOCK, geometry.block_size, geometry.head_dim)
 
