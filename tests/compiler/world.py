@@ -9,7 +9,8 @@ from vortex.budget import num_blocks
 from vortex.compiler import reference
 from vortex.compiler.cpu import DTYPES, CpuProgram
 from vortex.compiler.front import load
-from vortex.compiler.program import Lists, Plan
+from vortex.compiler.layout import CpuPlan
+from vortex.compiler.program import Lists
 from vortex.config import OperatingPoint
 from vortex.flows import read
 from vortex.ir import Geometry, Graph
@@ -23,14 +24,18 @@ def built_in(name: str, geometry: Geometry) -> Graph:
     return load(text, path, geometry)
 
 
+SUMMARIES = {"c": "cache['k'].mean(dim=1)", "hi": "cache['k'].max(dim=1)", "lo": "cache['k'].min(dim=1)",
+             "p": "cache['k'][:, 0:2]"}
+
+
 def written(body: str, geometry: Geometry) -> Graph:
-    """A flow with keys' centroid `c`, envelope `hi`, `lo` and pairs `p` [2, D]; `body` ends forward_indexer."""
+    """A flow with those that `body` reads of the keys' centroid `c`, envelope `hi`, `lo` and pairs `p` [2, D]; `body`
+    ends forward_indexer."""
+    kept = [f"        cache['{name}'] = {text}\n" for name, text in SUMMARIES.items() if f"cache['{name}']" in body]
+    cache = "".join(["    def forward_cache(self, cache):\n", *kept]) if kept else ""
     lines = "".join(f"        {line}\n" for line in body.splitlines())
     text = ("from vortex import ops, register, vFlow\n\n\n@register('flow')\nclass Flow(vFlow):\n"
-            "    def forward_cache(self, cache):\n"
-            "        cache['c'] = cache['k'].mean(dim=1)\n        cache['hi'] = cache['k'].max(dim=1)\n"
-            "        cache['lo'] = cache['k'].min(dim=1)\n        cache['p'] = cache['k'][:, 0:2]\n\n"
-            f"    def forward_indexer(self, q, cache):\n{lines}")
+            f"{cache}    def forward_indexer(self, q, cache):\n{lines}")
     return load(text, "flow.py", geometry)
 
 
@@ -65,7 +70,7 @@ class World:
         done = [b for own, length in zip(self.blocks, self.lens, strict=True) for b in own[:length // size]]
         self.program.update(self.fields, self.state, self.k, self.v, torch.tensor(done, dtype=torch.int64))
 
-    def plan(self) -> Plan:
+    def plan(self) -> CpuPlan:
         counts = [num_blocks(length, self.graph.geometry.block_size) for length in self.lens]
         tables = torch.zeros(len(self.lens), max(counts), dtype=torch.int64)
         for row, (own, n) in enumerate(zip(self.blocks, counts, strict=True)):
@@ -86,14 +91,14 @@ class World:
         k, v = (pool[head, table].flatten(0, 1)[:length] for pool in (self.k, self.v))
         return reference.Row(q=q, k=k, v=v, layer=LAYER, head=head, seed=request * 7 - 1)
 
-    def check(self) -> Plan:
+    def check(self) -> CpuPlan:
         """One step: the Program's lists, attention and state are the reference's."""
         plan, geometry = self.plan(), self.graph.geometry
         q = torch.randn(len(self.lens), self.heads, geometry.group, geometry.head_dim, generator=self.random)
         lists = self.program.select(plan, q, self.k, self.v, self.fields, self.state, LAYER)
         scale = 1 / math.sqrt(geometry.head_dim)
         out = self.program.attend(plan, q, self.k, self.v, lists, scale)
-        if plan.all_fit:
+        if self.program.fits(plan, LAYER):
             torch.testing.assert_close(out, self.program.attend(plan, q, self.k, self.v, None, scale))
         for request in range(len(self.lens)):
             for head in range(self.heads):

@@ -34,13 +34,17 @@ def _batch_tokens(plan: CpuPlan, pool: torch.Tensor) -> torch.Tensor:
                            pool.storage_offset() + plan.runs[0][0][0] * block)
 
 
-def attend_all(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
-    """Dense attention, [B, H, G, D]."""
+def attend_all(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float,
+               rank: int = 0) -> torch.Tensor:
+    """Dense attention, [B, H, G, D]; with a `rank`, values are the first so many channels of `k`."""
     if plan.spacing is not None:
-        return functional.scaled_dot_product_attention(q, _batch_tokens(plan, k), _batch_tokens(plan, v), scale=scale)
+        keys = _batch_tokens(plan, k)
+        values = keys[..., :rank] if rank else _batch_tokens(plan, v)
+        return functional.scaled_dot_product_attention(q, keys, values, scale=scale)
     rows = []
     for b, (runs, length) in enumerate(zip(plan.runs, plan.lens, strict=True)):
-        keys, values = request_tokens(k, runs, length), request_tokens(v, runs, length)
+        keys = request_tokens(k, runs, length)
+        values = keys[..., :rank] if rank else request_tokens(v, runs, length)
         rows.append(functional.scaled_dot_product_attention(q[b:b + 1], keys[None], values[None], scale=scale))
     return torch.cat(rows)
 
@@ -52,19 +56,20 @@ def _first_rows(heads: int, num_blocks: int, device: torch.device) -> torch.Tens
 
 
 def attend_listed(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lists: Lists,
-                  scale: float) -> torch.Tensor:
-    """Attention over the listed blocks, [B, H, G, D]; the last entry of a list counts only its real tokens."""
+                  scale: float, rank: int = 0) -> torch.Tensor:
+    """Attention over the listed blocks, as attend_all; the last entry of a list counts only its real tokens."""
     heads, num_blocks, size, channels = k.shape
     batch, _, longest = lists.index.shape
     tables = plan.tables[:, None].expand(batch, heads, -1)
     ids = tables.gather(2, lists.index) + _first_rows(heads, num_blocks, k.device)
-    flat_k, flat_v = k.view(heads * num_blocks, size * channels), v.view(heads * num_blocks, size * channels)
+    flat_k, flat_v = (pool.view(heads * num_blocks, size * channels) for pool in (k, k if rank else v))
     rows = []
     for b, (length, counts) in enumerate(zip(plan.lens, lists.counts.tolist(), strict=True)):
         taken, open_tokens = max(counts), -length % size
         chosen = (ids[b] if taken == longest else ids[b, :, :taken]).flatten()
         keys = flat_k.index_select(0, chosen).view(1, heads, taken * size, channels)
-        values = flat_v.index_select(0, chosen).view(1, heads, taken * size, channels)
+        values = keys[..., :rank] if rank else \
+            flat_v.index_select(0, chosen).view(1, heads, taken * size, channels)
         mask = None
         if min(counts) == taken:
             keys, values = keys[:, :, :taken * size - open_tokens], values[:, :, :taken * size - open_tokens]

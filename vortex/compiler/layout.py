@@ -2,13 +2,13 @@
 
 Letters of shapes as in program.py; R: rows of the batch that are scored, M: blocks of each that are scored.
 """
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
 
-from vortex.compiler.program import Plan
+from vortex.compiler.program import Lists, Plan
 
 Runs = tuple[tuple[int, int], ...]        # (first block id, blocks), in order of position
 
@@ -65,15 +65,20 @@ class Scored:
         gathered = pool.index_select(1, self.ids.flatten())
         return gathered.view(heads, *self.ids.shape, a, b).transpose(0, 1)
 
-    def write(self, pool: torch.Tensor, value: torch.Tensor) -> None:
-        """Stores `value`, broadcastable to [R, H, M, a, b], into the requests' blocks of `pool`."""
-        if self.spacing is not None:
+    def write(self, pool: torch.Tensor, value: torch.Tensor, live: Sequence[Sequence[bool]]) -> None:
+        """Stores `value`, broadcastable to [R, H, M, a, b], into the requests' blocks of `pool`, where a row is live."""
+        heads, _, a, b = pool.shape
+        if self.spacing is not None and all(map(all, live)):
             self._view(pool).copy_(value)
             return
-        heads, _, a, b = pool.shape
         value = value.expand(len(self.requests), heads, self.ids.shape[1], a, b)
-        for row, blocks in enumerate(self.blocks):
-            pool[:, self.ids[row, :blocks]] = value[row, :, :blocks].to(pool.dtype)
+        for row, (blocks, own) in enumerate(zip(self.blocks, live, strict=True)):
+            ids, saved = self.ids[row, :blocks], value[row, :, :blocks].to(pool.dtype)
+            if all(own):
+                pool[:, ids] = saved
+                continue
+            for head in (head for head, scored in enumerate(own) if scored):
+                pool[head, ids] = saved[head]
 
     def _view(self, pool: torch.Tensor) -> torch.Tensor:
         assert pool.is_contiguous() and self.spacing is not None
@@ -85,15 +90,22 @@ class Scored:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """What layers of one budget share. By kv head where the budget is; else one entry stands for all heads."""
+
+    scored: Scored | None                 # None: every row fits
+    live: tuple[tuple[bool, ...], ...]    # by scored request and head: is it scored, or does it fit?
+    most: tuple[tuple[tuple[int, ...], ...], ...]     # by rule, scored request and head: blocks beside the reserved ones
+    known: Lists | None                   # [B, 1, L]: where one list serves all heads, but for what is chosen by score
+
+
+@dataclass(frozen=True, kw_only=True)
 class CpuPlan(Plan):
-    """A Plan with what all layers share: runs of blocks, the rows to score, the parts of the lists that are known."""
+    """A Plan with what all layers share: runs of blocks, and a Part for each budget that was asked for."""
 
     runs: tuple[Runs, ...]
     spacing: int | None                   # of the whole batch, where also all lengths are equal
-    scored: Scored | None                 # None: every row fits
-    taken: tuple[int, ...]                # blocks each request attends
-    counts: torch.Tensor                  # int64 [B, 1]: the same
-    known: torch.Tensor                   # int64 [B, L]: lists of rows that fit; first and last blocks of others
+    parts: dict[Hashable, Part] = field(default_factory=dict)
 
 
 def make_scored(tables: torch.Tensor, runs: Sequence[Runs], blocks: Sequence[int], requests: Sequence[int],

@@ -22,13 +22,8 @@ class Plan:
 
     lens: tuple[int, ...]                 # tokens of each request, the one being decoded counted
     blocks: tuple[int, ...]               # n: blocks of each request
-    budgets: tuple[int, ...]              # blocks each may attend; >= blocks: the row fits and is dense
     tables: "torch.Tensor"                # int64 [B, N]: block ids of the pool; 0 beyond a request's blocks
     seeds: tuple[int, ...]                # one per request, for flows that draw at random
-
-    @property
-    def all_fit(self) -> bool:
-        return all(n <= b for n, b in zip(self.blocks, self.budgets, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,21 +39,28 @@ class Lists:
 
 
 class Program(Protocol):
-    """A flow made runnable. k, v: float [H, P, S, D]; a field or state: [H, P, rows, cols]; q: [B, H, G, D]."""
+    """A flow made runnable. k, v: float [H, P, S, D]; a field or state: [H, P, rows, cols]; q: [B, H, G, D].
+
+    With latent attention `k` is the pool of latent rows (H is 1) and `v` is not read: values are their first
+    kv_lora_rank channels, and attention gives as many. Raises EngineError for a layer that a parameter file lacks.
+    """
 
     graph: Graph
     point: OperatingPoint
 
     def plan(self, lens: Sequence[int], tables: "torch.Tensor", seeds: Sequence[int]) -> Plan:
-        """Budgets per row; nothing here depends on the layer."""
+        """What the layers of a step share; what depends on a layer's budget is made when it is first asked for."""
+
+    def fits(self, plan: Plan, layer: int) -> bool:
+        """Does every row of the layer attend everything? Then there is nothing to select."""
 
     def update(self, fields: "Fields", state: "Fields", k: "torch.Tensor", v: "torch.Tensor",
                done_blocks: "torch.Tensor", layer: int = 0) -> None:
-        """Writes the summaries of completed blocks (ids int64 [M], all heads) and resets their state to its first value."""
+        """Writes the summaries of completed blocks (ids int64 [M], all heads) and begins their state anew."""
 
     def select(self, plan: Plan, q: "torch.Tensor", k: "torch.Tensor", v: "torch.Tensor", fields: "Fields",
                state: "Fields", layer: int) -> Lists:
-        """Scores and takes; saves state of the rows and blocks that were scored."""
+        """Scores and takes; saves state of the rows and blocks that were scored. Rows that fit are listed whole."""
 
     def attend(self, plan: Plan, q: "torch.Tensor", k: "torch.Tensor", v: "torch.Tensor", lists: Lists | None,
                scale: float) -> "torch.Tensor":

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from vortex.budget import budget, num_blocks
+from vortex.compiler.parameters import parameter_of_head
+from vortex.compiler.selection import Rule, fits, rules
 from vortex.config import OperatingPoint
-from vortex.ir import Graph, Node
+from vortex.ir import SELECTION, Graph, Node
 from vortex.language.ops.noise import noise_key
 from vortex.language.ops.record import Scope, find
 
@@ -20,7 +22,10 @@ Tensors = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One (request, kv head) pair in one decode step: float32 q [G, D], k and v [T, D], this step's token included."""
+    """One (request, kv head) pair in one decode step: float32 q [G, D], k and v [T, D], this step's token included.
+
+    With latent attention k holds the latent rows, and v their first kv_lora_rank channels.
+    """
 
     q: torch.Tensor
     k: torch.Tensor
@@ -28,17 +33,24 @@ class Row:
     layer: int = 0
     head: int = 0
     seed: int = 0
+    step: int = 0                         # of the request's decode steps: renewal counts from 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What is right for a row: blocks attended, ascending; the scores [N] of its scored blocks and the state after the
-    step [n, rows, cols], where the row was scored; attention [G, D]."""
+    """What is right for a row: blocks attended, ascending; the score [N] of each rule of the Selection, where the row
+    was scored; state after the step, [complete blocks, rows, cols]; attention [G, D] (latent: [G, kv_lora_rank])."""
 
     blocks: tuple[int, ...]
-    score: torch.Tensor | None
+    scores: tuple[torch.Tensor, ...]
     state: Tensors
     output: torch.Tensor
+    newer: int                            # blocks from here on are newer than the last selection: always attended
+
+    @property
+    def score(self) -> torch.Tensor | None:
+        """Of the first rule."""
+        return self.scores[0] if self.scores else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +86,12 @@ class RowScope:
 
 def _evaluate(nodes: Sequence[Node], scope: Scope | None, leaf: Callable[[Node], torch.Tensor],
               rounded: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
-    """The value of every node, in float32."""
+    """The value of every node, in float32; a Selection has none."""
     values: list[torch.Tensor] = []
     for node in nodes:
-        if node.op in ("input", "field", "state"):
+        if node.type == SELECTION:
+            value = torch.empty(0)
+        elif node.op in ("input", "field", "state", "param"):
             value = leaf(node)
         elif node.op == "stored":
             value = rounded(values[node.args[0]])
@@ -87,32 +101,44 @@ def _evaluate(nodes: Sequence[Node], scope: Scope | None, leaf: Callable[[Node],
     return values
 
 
-def summarise(graph: Graph, point: OperatingPoint, k: torch.Tensor, v: torch.Tensor) -> dict[str, torch.Tensor]:
+def summarise(graph: Graph, point: OperatingPoint, k: torch.Tensor, v: torch.Tensor, *, layer: int = 0,
+              head: int = 0) -> dict[str, torch.Tensor]:
     """The summaries [rows, cols] of one completed block of keys and values [block_size, D], rounded as fields are."""
     dtype = ROUNDED_TO[point.dtype]
+    stored = {"k": k, "v": v, "latent": k}
 
     def rounded(x: torch.Tensor) -> torch.Tensor:
         return x.to(dtype).float()
 
-    values = _evaluate(graph.cache, None, lambda node: {"k": k, "v": v}[node.attr("name")][None].float(), rounded)
+    def leaf(node: Node) -> torch.Tensor:
+        if node.op == "param":
+            return parameter_of_head(graph, node, layer, head)
+        return stored[node.attr("name")][None].float()
+
+    values = _evaluate(graph.cache, None, leaf, rounded)
     return {name: rounded(values[node])[0] for name, node in graph.writes}
 
 
-def _fields(graph: Graph, point: OperatingPoint, row: Row, scored: int) -> dict[str, torch.Tensor]:
-    """k, v and every summary of the scored blocks, [N, rows, cols]."""
-    size = point.block_size
-    keys, values = (x[:scored * size].reshape(scored, size, -1).float() for x in (row.k, row.v))
-    summaries = [summarise(graph, point, keys[i], values[i]) for i in range(scored)]
-    return {"k": keys, "v": values,
-            **{f.name: torch.stack([s[f.name] for s in summaries]) for f in graph.summaries}}
+def _fields(graph: Graph, point: OperatingPoint, row: Row) -> dict[str, torch.Tensor]:
+    """What is stored of every complete block, and every summary of it, [complete blocks, rows, cols]."""
+    size, complete = point.block_size, len(row.k) // point.block_size
+    keys, values = (x[:complete * size].reshape(complete, size, x.shape[1]).float() for x in (row.k, row.v))
+    summaries = [summarise(graph, point, keys[i], values[i], layer=row.layer, head=row.head) for i in range(complete)]
+    made = {f.name: torch.stack([s[f.name] for s in summaries]) if summaries else torch.empty(0, f.rows, f.cols)
+            for f in graph.summaries}
+    return {"k": keys, "v": values, "latent": keys, **made}
 
 
-def _first_state(graph: Graph, blocks: int, state: Tensors) -> dict[str, torch.Tensor]:
-    """State before the step, [n, rows, cols]: what was saved, and `first` for blocks that are new since."""
-    full = {}
+def _state_before(graph: Graph, point: OperatingPoint, row: Row, saved: Tensors) -> dict[str, torch.Tensor]:
+    """State before the step, [complete blocks, rows, cols]: what was saved; the first value of blocks new since."""
+    full, complete = {}, len(row.k) // point.block_size
     for f in graph.states:
-        known = state.get(f.name, torch.empty(0, f.rows, f.cols)).float()
-        full[f.name] = torch.cat([known, torch.full((blocks - len(known), f.rows, f.cols), f.first)])
+        if isinstance(f.first, str):
+            fresh = _fields(graph, point, row)[f.first]
+        else:
+            fresh = torch.full((complete, f.rows, f.cols), f.first).to(ROUNDED_TO[point.dtype]).float()
+        known = saved.get(f.name, fresh[:0]).float()
+        full[f.name] = torch.cat([known, fresh[len(known):]])
     return full
 
 
@@ -125,8 +151,27 @@ def take_best(score: Sequence[float], first: int, count: int) -> list[int]:
     return sorted(range(first, len(score)), key=order)[:count]
 
 
+def take_shares(score: Sequence[float], first: int, p: float, most: int) -> list[int]:
+    """The best positions from `first` on, until their shares (softmax of the score; of NaN 0) reach `p` together."""
+    best = take_best(score, first, len(score))
+    if p >= 1 or not best:
+        return best[:most]
+    ordered = torch.tensor([score[i] for i in best])
+    shares = torch.softmax(ordered.where(~ordered.isnan(), -math.inf), dim=0).nan_to_num(0.0)
+    short = int((shares.cumsum(dim=0) < p).sum())
+    return best[:min(short + 1, most)]
+
+
+def take(rule: Rule, score: Sequence[float], first: int, most: int) -> list[int]:
+    """What one rule takes of the scored blocks from `first` on, best first: at most `most`."""
+    if rule.op == "top_p":
+        return take_shares(score, first, rule.at, most)
+    best = take_best(score, first, most)
+    return [i for i in best if score[i] >= rule.at] if rule.op == "threshold" else best
+
+
 def attend(row: Row, blocks: Sequence[int], block_size: int, scale: float | None = None) -> torch.Tensor:
-    """Softmax attention over the tokens of `blocks`, in float32: [G, D]. scale defaults to 1 / sqrt(D)."""
+    """Softmax attention over the tokens of `blocks`, in float32: [G, channels of v]. scale defaults to 1 / sqrt(D)."""
     tokens = [t for b in blocks for t in range(b * block_size, min((b + 1) * block_size, len(row.k)))]
     k, v = row.k[tokens].float(), row.v[tokens].float()
     scale = 1 / math.sqrt(row.q.shape[1]) if scale is None else scale
@@ -134,30 +179,73 @@ def attend(row: Row, blocks: Sequence[int], block_size: int, scale: float | None
 
 
 def run(graph: Graph, point: OperatingPoint, row: Row, state: Tensors | None = None, *,
-        scale: float | None = None) -> Outcome:
-    """One decode step of one row. `state` is that of the step before, [blocks then, rows, cols] by name.
+        last: Outcome | None = None, scale: float | None = None) -> Outcome:
+    """One decode step of one row of a layer that selects. `state` is that of the step before.
 
     A row that fits its budget attends everything and neither scores nor saves. Rounding happens only into fields and
-    state, to point.dtype.
+    state, to point.dtype. Between two renewals a row attends what it did at the `last` one, and what is newer.
     """
     n = num_blocks(len(row.k), point.block_size)
-    allowed = budget(n, point)
-    before = _first_state(graph, n, state or {})
-    if n <= allowed or graph.indexer[graph.selection].op == "everything":
-        return Outcome(blocks=tuple(range(n)), score=None, state=before,
-                       output=attend(row, range(n), point.block_size, scale))
     bos, eos = point.block_reserved_bos, point.block_reserved_eos
-    scored = n - eos
-    fields = _fields(graph, point, row, scored)
-    supplied = {"input": {"q": row.q[None].float()}, "field": fields,
-                "state": {name: value[:scored] for name, value in before.items()}}
-    scope = RowScope(row=row, block_size=point.block_size, scored=scored, bos=bos)
-    values = _evaluate(graph.indexer, scope, lambda node: supplied[node.op][node.attr("name")], lambda x: x)
+    allowed, asked = budget(n, point, row.layer, row.head), rules(graph)
+    before = _state_before(graph, point, row, state or {})
+    if last is not None and row.step % point.renew_every:
+        kept = [b for b in last.blocks if b < last.newer]
+        return _outcome(point, row, (*kept, *range(last.newer, n)), before, scale=scale, newer=last.newer)
+    if fits(asked, n, allowed, bos + eos):
+        return _outcome(point, row, range(n), before, scale=scale)
+    values = _scored(graph, point, row, before)
     after = dict(before)
     for name, node in graph.saves:
-        kept = values[node].to(ROUNDED_TO[point.dtype]).float()
-        after[name] = torch.cat([kept, before[name][scored:]])
-    score = values[graph.selection].flatten()
-    chosen = take_best(score.tolist(), bos, allowed - bos - eos)
-    blocks = tuple(sorted({*range(bos), *chosen, *range(scored, n)}))
-    return Outcome(blocks=blocks, score=score, state=after, output=attend(row, blocks, point.block_size, scale))
+        kept_state = values[node].to(ROUNDED_TO[point.dtype]).float()
+        after[name] = torch.cat([kept_state, before[name][n - eos:]])
+    scores = tuple(values[rule.score].flatten() for rule in asked)
+    taken = [take(rule, score.tolist(), bos, rule.most(allowed, bos + eos))
+             for rule, score in zip(asked, scores, strict=True)]
+    blocks = {*range(bos), *(block for part in taken for block in part), *range(n - eos, n)}
+    return _outcome(point, row, sorted(blocks), after, scores, scale=scale)
+
+
+def _scored(graph: Graph, point: OperatingPoint, row: Row, before: Tensors) -> list[torch.Tensor]:
+    """Every value of the indexer over the blocks 0 .. n - eos."""
+    scored = num_blocks(len(row.k), point.block_size) - point.block_reserved_eos
+    fields = _fields(graph, point, row)
+    pools = {"input": {"q": row.q[None].float()}, "field": {name: value[:scored] for name, value in fields.items()},
+             "state": {name: value[:scored] for name, value in before.items()}}
+
+    def leaf(node: Node) -> torch.Tensor:
+        if node.op == "param":
+            return parameter_of_head(graph, node, row.layer, row.head)
+        return pools[node.op][node.attr("name")]
+
+    scope = RowScope(row=row, block_size=point.block_size, scored=scored, bos=point.block_reserved_bos)
+    return _evaluate(graph.indexer, scope, leaf, lambda x: x)
+
+
+def _outcome(point: OperatingPoint, row: Row, blocks: Sequence[int], state: Tensors,
+             scores: tuple[torch.Tensor, ...] = (), *, scale: float | None, newer: int | None = None) -> Outcome:
+    n = num_blocks(len(row.k), point.block_size)
+    return Outcome(blocks=tuple(blocks), scores=scores, state=state,
+                   output=attend(row, blocks, point.block_size, scale),
+                   newer=max(0, n - point.block_reserved_eos) if newer is None else newer)
+
+
+def step(graph: Graph, point: OperatingPoint, rows: Sequence[Row], last: Sequence[Outcome] = (), *,
+         scale: float | None = None) -> tuple[Outcome, ...]:
+    """One decode step of one kv head of a request through all layers, by the modes of the point.
+
+    `rows` are by layer; `last` is what the step before gave. A layer that reuses takes the blocks of the last layer
+    before it that selected; it keeps no state.
+    """
+    found: list[Outcome] = []
+    for row in rows:
+        mode, before = point.mode(row.layer), last[row.layer] if last else None
+        if mode == "select":
+            found.append(run(graph, point, row, before.state if before else None, last=before, scale=scale))
+            continue
+        blocks: Sequence[int] = range(num_blocks(len(row.k), point.block_size))
+        if mode == "reuse":
+            blocks = next(o.blocks for r, o in zip(reversed(rows[:row.layer]), reversed(found), strict=True)
+                          if point.mode(r.layer) == "select")
+        found.append(_outcome(point, row, blocks, {}, scale=scale))
+    return tuple(found)

@@ -13,7 +13,7 @@ def best(score: torch.Tensor, k: int) -> torch.Tensor:
     # More than k at or above the k-th value are equals, fewer are the work of NaN: then the order decides.
     if bool((taken.sum(dim=-1) == k).all()):
         return taken.nonzero()[:, -1].view(*score.shape[:-1], k)
-    return _in_order(score)[..., :k].sort(dim=-1).values
+    return in_order(score)[..., :k].sort(dim=-1).values
 
 
 def _kth_best(score: torch.Tensor, k: int) -> torch.Tensor:
@@ -24,7 +24,7 @@ def _kth_best(score: torch.Tensor, k: int) -> torch.Tensor:
     return score.topk(k, dim=-1).values[..., -1:]
 
 
-def _in_order(score: torch.Tensor) -> torch.Tensor:
+def in_order(score: torch.Tensor) -> torch.Tensor:
     """Every position, best first; stable, so that equals keep their order."""
     missing = score.isnan()
     order = score.masked_fill(missing, float("-inf")).sort(dim=-1, descending=True, stable=True).indices

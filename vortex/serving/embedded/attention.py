@@ -65,7 +65,7 @@ class PrefillStep:
         _write(pool.k[layer], self.slots, k)
         _write(pool.v[layer], self.slots, v)
         if layer in self.sparse and self.done.numel():
-            self.program.update(pool.fields[layer], pool.state[layer], pool.k[layer], pool.v[layer], self.done)
+            self.program.update(pool.fields[layer], pool.state[layer], pool.k[layer], pool.v[layer], self.done, layer)
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
         pool = self.pool
@@ -111,8 +111,8 @@ class DecodeStep:
         lists = None
         if layer in self.sparse:
             if self.done.numel():
-                self.program.update(fields, state, pool_k, pool_v, self.done)
-            if not self.plan.all_fit:
+                self.program.update(fields, state, pool_k, pool_v, self.done, layer)
+            if not self.program.fits(self.plan, layer):
                 lists = self.program.select(self.plan, rows, pool_k, pool_v, fields, state, layer)
         if self.recorder is not None:
             self.recorder.note(Moment(layer=layer, requests=self.requests, plan=self.plan, q=rows, k=pool_k, v=pool_v,

@@ -52,7 +52,7 @@ class ForcedContext:
         done = (starts + completed).flatten().to(self.pool.shape.device)
         pool = self.pool
         for layer in sorted(sparse):
-            program.update(pool.fields[layer], pool.state[layer], pool.k[layer], pool.v[layer], done)
+            program.update(pool.fields[layer], pool.state[layer], pool.k[layer], pool.v[layer], done, layer)
         self._summarised = key
 
     def time_steps(self, runner: Runner, steps: int) -> StepTimes:

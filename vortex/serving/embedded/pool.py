@@ -54,15 +54,19 @@ class Pool:
             self.state[layer] = {name: tensor for name, tensor in made.items() if name in states}
 
     def reset_state(self, graph: Graph) -> None:
-        for state in self.state:
+        """State as on blocks that were just completed."""
+        for fields, state in zip(self.fields, self.state, strict=True):
             for name, tensor in state.items():
-                tensor.fill_(graph.field(name).first)
+                first = graph.field(name).first
+                if isinstance(first, str):
+                    tensor.copy_(fields[first])
+                else:
+                    tensor.fill_(first)
 
     def _make(self, field: Field, point: OperatingPoint) -> torch.Tensor:
         size = (self.shape.kv_heads, self.shape.blocks, field.rows, field.cols)
-        # Zeros are not written to memory before they are needed; a first value is.
-        zeros = torch.zeros(size, dtype=DTYPES[point.dtype], device=self.shape.device)
-        return zeros.fill_(field.first) if field.first else zeros
+        # Nothing is read of a block before it completes, and zeros are not written to memory before they are needed.
+        return torch.zeros(size, dtype=DTYPES[point.dtype], device=self.shape.device)
 
 
 class Allocator:
