@@ -97,7 +97,7 @@ class Loop:
             else:
                 flow, refusal = self.loaded(text, path)
             self.enter(Draft(campaign=self._campaign.name, round=0, slot=slot, name=short, flow=flow, tier="control",
-                             point=self._campaign.point, author="built-in"), refusal)
+                             point=self._campaign.point.with_(**flows.settings(short)), author="built-in"), refusal)
 
     def rounds(self, rounds: Rounds) -> None:
         """From round 1: proposals, until the candidates or the minutes are used up."""

@@ -8,6 +8,7 @@ from vortex.compiler.front import load
 from vortex.ir import Geometry
 
 PAGE = 16                             # tokens of LServe's logical page
+WHOLE_KEYS = ("twilight", "h2o", "tidaldecode", "relu-indexer")
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ def prepare(campaign: Campaign) -> Ready:
 
 def _seed(name: str, campaign: Campaign, geometry: Geometry) -> Parent:
     short, text, path = flows.read(name)
-    return Parent(name=short, graph=load(text, path, geometry), point=campaign.point)
+    return Parent(name=short, graph=load(text, path, geometry), point=campaign.point.with_(**flows.settings(short)))
 
 
 def _default_seeds(campaign: Campaign) -> tuple[str, ...]:
-    """The known algorithms, but for those that rank blocks as another one does."""
+    """The known algorithms, but for those that rank blocks as another one does, and those that read every key."""
     paged = ("lserve", "lserve-centroid") if campaign.point.block_size <= PAGE else ()
-    return tuple(name for name in flows.ALGORITHMS if name not in ("centered-centroid", *paged))
+    return tuple(name for name in flows.ALGORITHMS if name not in ("centered-centroid", *WHOLE_KEYS, *paged))

@@ -27,8 +27,10 @@ def command(
     json: Json = False,
 ) -> None:
     """Judge one flow and show it beside the controls. Exit code 1 when it did not pass every stage."""
-    campaign = campaign_for(campaigns.load(like), None if point is None else load_point(point))
-    text, ready = flows.read(flow), prepare(campaign)
+    text, base = flows.read(flow), campaigns.load(like)
+    asked = base.point.with_(**flows.settings(text[0])) if text[0] in flows.names() else None
+    campaign = campaign_for(base, asked if point is None else load_point(point))
+    ready = prepare(campaign)
     archive = open_archive(db)
     try:
         with watch_for(campaign, db, quiet=quiet, json=json) as watch:

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "Check one flow: nothing is run, a second at most.",
     "flows": "The built-in flows; or the source of one.",
     "ops": "The words of the language; or one of them.",
+    "calibrate": "The parameter file of a flow that needs a model's own numbers.",
     "doctor": "What is installed and usable here.",
 }
 

@@ -66,7 +66,7 @@ class Sketch:
             return self._supplied("state", name, self.states[name].rows, self.states[name].cols)
         return self._supplied("field", name, *self.cache[self.writes[name]].type.shape)
 
-    def remember(self, name: str, rows: int, cols: int, first: float = 0.0) -> str:
+    def remember(self, name: str, rows: int, cols: int, first: float | str = 0.0) -> str:
         """Declares state and gives its name. What is to be saved goes into `saves`."""
         name = self.free(name)
         self.states[name] = Field(name, rows, cols, FieldKind.STATE, first)

@@ -1,5 +1,6 @@
 """Every built-in flow makes the score that a hand-written formula makes, at many geometries."""
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from vortex import flows
 from vortex.compiler.front import load
@@ -53,6 +55,54 @@ def each(score: Callable[[Array, Array], Array]) -> Callable[[Array, Array, Arra
     return lambda q, ks, vs: np.array([score(q, k) for k in ks])
 
 
+def logsumexp(x: Array, axis: int) -> Array:
+    top = x.max(axis, keepdims=True)
+    return np.log(np.exp(x - top).sum(axis)) + top.squeeze(axis)
+
+
+def shares(dots: Array) -> Array:
+    """Sum over heads of each head's softmax [n, G] over the middle."""
+    out = np.zeros(len(dots))
+    out[1:] = (np.exp(dots[1:]) / np.exp(dots[1:]).sum(0)).sum(1)
+    return out
+
+
+def mass_votes(q: Array, ks: Array) -> Array:
+    return shares(logsumexp(np.einsum("gd,ntd->ngt", q, ks) / np.sqrt(q.shape[1]), 2))
+
+
+def box(q: Array, k: Array) -> Array:
+    centre, reach = k.mean(0), np.abs(k - k.mean(0)).mean(0)
+    return np.maximum(q * (centre + reach), q * (centre - reach)).sum(1).max()
+
+
+def likest(q: Array, k: Array) -> Array:
+    tokens = np.argsort(-(k @ k.mean(0)), kind="stable")[:4]
+    return (k[tokens] @ q.mean(0)).sum()
+
+
+def strong(q: Array, ks: Array) -> Array:
+    kept = np.argsort(-np.abs(q).sum(0), kind="stable")[:q.shape[1] // 8]
+    part = q[:, kept]
+    weight = np.abs(part).sum(1) / np.abs(q).sum(1)
+    ends = np.where(part >= 0, ks[..., kept].max(1)[:, None], ks[..., kept].min(1)[:, None])
+    return shares((part * ends).sum(2) / np.sqrt(weight * q.shape[1]))
+
+
+def in_8_bits(x: Array) -> Array:
+    return torch.from_numpy(x).float().to(torch.float8_e4m3fn).double().numpy()
+
+
+def in_4_bits(x: Array) -> Array:
+    scale = np.abs(x).max(-1, keepdims=True) / 7
+    return np.rint(x / scale) * scale
+
+
+def log_shares(q: Array, ks: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.log(mass_votes(q, in_4_bits(ks)))
+
+
 SCORES: dict[str, Callable[[Array, Array, Array], Array]] = {
     "centroid": each(lambda q, k: mean_of_q_on(q, k.mean(0))),
     "gqa-centroid": lambda q, ks, vs: per_head_softmax(q, ks),
@@ -64,6 +114,13 @@ SCORES: dict[str, Callable[[Array, Array, Array], Array]] = {
     "running-average": each(lambda q, k: mean_of_q_on(q, k.mean(0))),
     "value-energy": lambda q, ks, vs: np.array([mean_of_q_on(q, k.mean(0)) * np.sqrt((v * v).sum(1)).mean()
                                                 for k, v in zip(ks, vs, strict=True)]),
+    "arkvale": each(box),
+    "infllm": each(likest),
+    "rocketkv": lambda q, ks, vs: strong(q, ks),
+    "relu-indexer": each(lambda q, k: np.maximum(q @ in_8_bits(k).T, 0).sum(0).max()),
+    "twilight": lambda q, ks, vs: log_shares(q, ks),
+    "h2o": lambda q, ks, vs: mass_votes(q, ks),
+    "tidaldecode": lambda q, ks, vs: mass_votes(q, ks),
     "recent": lambda q, ks, vs: np.arange(len(ks)),
     "oracle-peak": each(lambda q, k: (q @ k.T).max()),
 }
@@ -119,7 +176,7 @@ def test_the_running_average_halves_what_it_remembers() -> None:
     second = outcome("running-average", geometry, row, dict(first.state))
     assert first.score is not None and second.score is not None
     torch.testing.assert_close(second.score, first.score * 1.5)
-    assert first.state["score"].shape == (9, 1, 1)
+    assert first.state["score"].shape == (8, 1, 1)
     assert not first.state["score"][7:].any(), "blocks that are not scored keep their first value"
 
 
@@ -134,7 +191,69 @@ def test_the_best_blocks_are_taken_between_the_reserved_ones() -> None:
     torch.testing.assert_close(made.output, weights @ row.v[tokens])
 
 
-@pytest.mark.parametrize("name", flows.names())
+PARAMETERS = Path(flows.__file__).parent
+
+
+def test_calibrated_flows_read_the_probes_channels_and_directions() -> None:
+    geometry = Geometry(16, 64, 2)
+    row = replace(row_of(geometry, 8 * 16 + 5), head=1)
+    q, ks, _ = arrays(row, 16, blocks=7)
+    channels = load_file(PARAMETERS / "double_sparsity.safetensors")["channels"][1, 1, 0].astype(int)
+    basis = load_file(PARAMETERS / "loki.safetensors")["basis"][1, 1].astype(float)
+    expected = {"double-sparsity": (q[:, channels] @ ks[..., channels].transpose(0, 2, 1)).max((1, 2)),
+                "loki": ((q @ basis) @ (ks @ basis).transpose(0, 2, 1)).max((1, 2))}
+    for name, scores in expected.items():
+        made = outcome(name, geometry, row)
+        assert made.score is not None
+        np.testing.assert_allclose(made.score.numpy(), scores, rtol=1e-4, atol=1e-4)
+
+
+LATENT_SCORES: dict[str, Callable[[Array, Array, int], Array]] = {
+    "mla-centroid": lambda q, c, rank: c.mean(0) @ q.mean(0),
+    "mla-lserve-centroid": lambda q, c, rank: max(p.mean(0) @ q.mean(0) for p in np.split(c, len(c) // 16)),
+    "mla-nope-centroid": lambda q, c, rank: c.mean(0)[:rank] @ q.mean(0)[:rank],
+    "mla-nope-lserve-centroid": lambda q, c, rank: max(p.mean(0)[:rank] @ q.mean(0)[:rank] for p in np.split(c, len(c) // 16)),
+    "mla-weighted": lambda q, c, rank: 0.5 * (c.mean(0) @ q.mean(0)),
+}
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+@pytest.mark.parametrize("name", flows.LATENT)
+def test_a_latent_flow_scores_as_its_formula_says(name: str, size: int) -> None:
+    geometry = Geometry.of_latent(size, 24, 8, 5)
+    row = row_of(geometry, 8 * size + 5)
+    row = replace(row, v=row.k[:, :24])
+    made = outcome(name, geometry, row)
+    assert made.score is not None and made.output.shape == (5, 24)
+    q, latents, _ = arrays(row, size, blocks=7)
+    expected = [LATENT_SCORES[name](q, c, 24) for c in latents]
+    np.testing.assert_allclose(made.score.numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_heavy_hitters_fade_slowly() -> None:
+    geometry = Geometry(16, 64, 4)
+    row = row_of(geometry, 8 * 16 + 5)
+    first = outcome("h2o", geometry, row)
+    second = outcome("h2o", geometry, row, dict(first.state))
+    assert first.score is not None and second.score is not None
+    torch.testing.assert_close(second.score, first.score * 1.984375)
+
+
+def test_twilight_takes_the_fewest_blocks_that_hold_its_share() -> None:
+    geometry = Geometry(16, 64, 1)
+    row = row_of(geometry, 40 * 16 + 5)
+    row = replace(row, k=torch.cat([row.k[:80], row.k[80:96] + 2 * row.q, row.k[96:]]))
+    made = run(graph_of("twilight", geometry), OperatingPoint(**flows.settings("twilight")), row)
+    assert made.blocks == (0, 5, 39, 40), "one block holds nearly all of the mass"
+
+
+def test_settings_beside_a_flow_are_settings_of_a_point() -> None:
+    asked = {name: flows.settings(name) for name in flows.names() if flows.settings(name)}
+    assert set(asked) == {"lserve", "tidaldecode", "twilight"}
+    assert all(OperatingPoint(**settings) for settings in asked.values())
+
+
+@pytest.mark.parametrize("name", sorted({*flows.names()} - {*flows.LATENT}))
 def test_a_row_that_fits_attends_everything(name: str) -> None:
     geometry = Geometry(16, 64, 2)
     row = row_of(geometry, 5 * 16)
@@ -170,8 +289,9 @@ def test_names_are_those_of_the_files_and_aliases_those_of_the_upstream() -> Non
     assert set(flows.CONTROLS) <= set(flows.names())
     assert flows.read("gqa_quest_sparse_attention")[0] == "quest"
     assert flows.read("lserve_centroid")[0] == "lserve-centroid"
-    assert len(flows.aliases()) == len(flows.ALGORITHMS)
-    assert all(load(flows.read(n)[1], n, Geometry()).name == n for n in flows.names())
+    assert flows.read("streaming-llm")[0] == "recent"
+    assert flows.read("rope_aware_block_sparse_mla")[0] == "mla-centroid"
+    assert all(graph_of(n, Geometry(16, 64, 2)).name == n for n in flows.names())
 
 
 def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Known algorithms, one small file each: seeds of searches, examples, and the controls every comparison needs."""
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from vortex.errors import FlowNotFound
 from vortex.language.calls import nearest
@@ -11,12 +13,21 @@ REGISTERED = re.compile(r"^@register\((.*)\)", re.MULTILINE)
 QUOTED = re.compile(r'"([^"]+)"')
 CONTROLS = ("dense", "random", "recent", "oracle", "oracle-peak")
 ALGORITHMS = ("centroid", "quest", "gqa-centroid", "lserve", "lserve-centroid", "masked-quest", "centered-centroid",
-              "running-average", "value-energy")
+              "running-average", "value-energy", "arkvale", "infllm", "rocketkv", "relu-indexer", "twilight", "h2o",
+              "tidaldecode")
+CALIBRATED = ("double-sparsity", "loki")      # with a parameter file of the shipped probe
+LATENT = ("mla-centroid", "mla-lserve-centroid", "mla-nope-centroid", "mla-nope-lserve-centroid", "mla-weighted")
 
 
 def names() -> tuple[str, ...]:
-    """Short names of the built-in flows: algorithms first, then controls."""
-    return ALGORITHMS + CONTROLS
+    """Short names of the built-in flows: algorithms first, controls last."""
+    return ALGORITHMS + CALIBRATED + LATENT + CONTROLS
+
+
+def settings(name: str) -> dict[str, Any]:
+    """What a built-in flow asks of the operating point, from NAME.toml beside it; mostly nothing."""
+    path = _file(aliases().get(name, name.replace("_", "-"))).with_suffix(".toml")
+    return tomllib.loads(path.read_text()) if path.exists() else {}
 
 
 @cache
