@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
-from vortex.language.ops.record import REQUIRED, Op, Sample, Side, Word, define
+from vortex.language.ops.objects import INDEXER, numbers, one_of
+from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
 from vortex.language.ops.shapes import finite
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     Reduction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-INDEXER = frozenset({Side.INDEXER})
 SAMPLES = (Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={}), Sample(args=(Type(Lead.BLOCK, 2, 3),), attrs={}))
 INFINITY = float("inf")
 LEAST_NORM = 1e-12
@@ -45,6 +45,11 @@ def _normalize(scope: "Scope", x: "torch.Tensor") -> "torch.Tensor":
     return inside / inside.square().sum(-3, keepdim=True).sqrt().clamp(min=LEAST_NORM)
 
 
+def _check_softmax(*, dim: object, scale: object) -> None:
+    one_of(0)(dim=dim)
+    numbers(scale=scale)
+
+
 _softmax_word = Word(name="softmax", params=(("scale", 1.0),), floats=("scale",))
 define(Op(
     name="softmax", meaning="exp(scale * x), divided by its sum over the row's blocks, entry by entry.", noun="share",
@@ -52,6 +57,8 @@ define(Op(
     sides=INDEXER, across_blocks=True, operations=lambda types, out: 4 * out.rows * out.cols,
     samples=(Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={"scale": 1.0}),
              Sample(args=(Type(Lead.BLOCK, 2, 3),), attrs={"scale": -0.5})),
+    upstream=(Upstream(name="Softmax", sides=INDEXER, params=(("dim", 0), ("scale", 1.0)), check=_check_softmax,
+                       write=lambda x, dim, scale: x._apply("softmax", scale=float(scale))),),
 ))
 _normalize_word = Word(name="normalize")
 define(Op(
@@ -59,6 +66,8 @@ define(Op(
     noun="normalized", usage=_normalize_word.usage, spelling=_normalize_word.spell, word=_normalize_word, infer=_same,
     evaluate=_normalize, sides=INDEXER, across_blocks=True, samples=SAMPLES,
     operations=lambda types, out: 3 * out.rows * out.cols,
+    upstream=(Upstream(name="Normalize", sides=INDEXER, params=(("dim", 0),), check=one_of(0),
+                       write=lambda x, dim: x._apply("normalize")),),
 ))
 
 
@@ -71,7 +80,7 @@ def _tap_shape(taps: object) -> tuple[int, ...]:
     tables = [t for t in taps if isinstance(t, tuple) and t and all(isinstance(row, tuple) for row in t)]
     widths = {len(row) for table in tables for row in table}
     numbers = all(finite(n) for table in tables for row in table for n in row)
-    if len(tables) < len(taps) or len({len(t) for t in tables}) > 1 or len(widths) > 1 or not numbers:
+    if len(tables) < len(taps) or len({len(t) for t in tables}) > 1 or len(widths) > 1 or not numbers or 0 in widths:
         return ()
     return len(taps), len(tables[0]), widths.pop()
 
@@ -102,6 +111,33 @@ def _conv(scope: "Scope", x: "torch.Tensor", *, taps: tuple[Any, ...]) -> "torch
     return out.where(scope.middle, 0.0)
 
 
+def _tables(weight: object) -> tuple[Any, ...]:
+    """A nested list as floats in tuples; anything else as nothing."""
+    if isinstance(weight, list | tuple):
+        return tuple(_tables(w) if isinstance(w, list | tuple) else float(w) if finite(w) else None for w in weight)
+    return ()
+
+
+def _check_conv(*, weight: object, dim: object, **placement: object) -> None:
+    """`dtype` and `device` say how the upstream keeps the weight; here it is exact."""
+    one_of(0)(dim=dim)
+    if len(_tap_shape(_tables(weight))) != 3:
+        raise BadArgument(f"weight is not a nested list [taps][rows][cols] of 1 to {MOST_TAPS} taps",
+                          hint="Conv1d([[[0.5]], [[0.3]], [[0.2]]]) weighs a [block, 1, 1] and the two blocks before it.")
+
+
+def _conv_object(x: Any, weight: object, **placement: object) -> Any:
+    """Taps that weigh every entry alike are written as plain numbers."""
+    taps = _tables(weight)
+    _, rows, cols = _tap_shape(taps)
+    if x.shape[1:] != (rows, cols):
+        raise ShapeMismatch(f"taps of {rows} x {cols} do not fit {x}")
+    alike = [{number for row in tap for number in row} for tap in taps]
+    if all(len(numbers) == 1 for numbers in alike):
+        taps = tuple(numbers.pop() for numbers in alike)
+    return x._apply("conv", taps=taps)
+
+
 _conv_word = Word(name="conv", params=(("taps", REQUIRED),), floats=("taps",))
 define(Op(
     name="conv", meaning="A weighted sum of a block's value and those of the blocks before it in the row.",
@@ -111,6 +147,8 @@ define(Op(
         Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={"taps": (0.5, 0.3, 0.2)}),
         Sample(args=(Type(Lead.BLOCK, 1, 2),), attrs={"taps": (((1.0, 2.0),), ((0.5, -1.0),))}),
     ),
+    upstream=(Upstream(name="Conv1d", sides=INDEXER, check=_check_conv, write=_conv_object,
+                       params=(("weight", REQUIRED), ("dim", 0), ("dtype", None), ("device", None))),),
 ))
 
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from vortex.errors import BadArgument
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.elementwise import infix
-from vortex.language.ops.record import Op, Sample, Word, define
+from vortex.language.ops.objects import BOTH
+from vortex.language.ops.record import Op, Sample, Upstream, Word, define
 from vortex.language.ops.shapes import broadcast
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     Relation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
+NEVER = -1e30          # a score that is never chosen; stands for minus infinity
 SAMPLES = (
     Sample(args=(Type(Lead.BLOCK, 3, 1), Type(Lead.ROW, 1, 5)), attrs={}),
     Sample(args=(Type(Lead.BLOCK, 2, 3), Type(Lead.CONST, 1, 1)), attrs={}),
@@ -26,11 +28,17 @@ def _compared(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometr
     return broadcast(types, attrs, geometry)
 
 
+def _object(name: str) -> Upstream:
+    """The upstream's WhereX: 0 where the relation holds, else -1e30, to be added to a score."""
+    return Upstream(name="Where" + name.title().replace("_", ""), sides=BOTH, tensors=2,
+                    write=lambda x, y: x._apply(name, y)._apply("where", 0.0, NEVER))
+
+
 def _relation(name: str, symbol: str, meaning: str, holds: "Relation") -> None:
     define(Op(
         name=name, meaning=f"1 where x is {meaning} y, else 0.", noun="gate", usage=f"x {symbol} y",
         spelling=infix(symbol), infer=_compared, evaluate=lambda scope, x, y: holds(x, y).to(x.dtype),
-        samples=SAMPLES, numbers=True,
+        samples=SAMPLES, numbers=True, upstream=(_object(name),),
     ))
 
 

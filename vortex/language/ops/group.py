@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
-from vortex.language.ops.record import OPS, Op, Sample, Side, Word, define
+from vortex.language.ops.objects import INDEXER
+from vortex.language.ops.record import OPS, Op, Sample, Word, define
 from vortex.language.ops.shapes import finite, shown, with_axis
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ define(Op(
     name="over_group", noun="joint", usage=_word.usage, spelling=_word.spell, word=_word, infer=_to_one,
     meaning="One row made of the group's heads: their mean, max, sum or logsumexp, or (softmax) the sum of what each head "
             "gives the block of its softmax(scale * x) over the row's blocks.",
-    evaluate=_over_group, written_as=_written, sides=frozenset({Side.INDEXER}), across_blocks=True,
+    evaluate=_over_group, written_as=_written, sides=INDEXER, across_blocks=True,
     operations=lambda types, out: 5 * types[0].rows * types[0].cols,
     samples=(Sample(args=(Type(Lead.BLOCK, 4, 3),), attrs={"by": "softmax", "scale": 0.5}),
              *(Sample(args=(Type(Lead.BLOCK, 4, 3),), attrs={"by": by, "scale": 1.0}) for by in WAYS)),

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
-from vortex.language.ops.record import REQUIRED, Op, Sample, Word, define
+from vortex.language.ops.objects import BOTH, numbers, one_of
+from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
 from vortex.language.ops.shapes import finite, inner_axis, joint_lead, shown, sized, whole, with_axis
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ def _mask(scope: "Scope", x: "torch.Tensor", *, start: int, stop: int, dim: int,
     return made.expand(x.shape)
 
 
+def _check_mask(*, start: object, end: object, dim: object, alpha: object, beta: object) -> None:
+    one_of(1, 2)(dim=dim)
+    numbers(alpha=alpha, beta=beta)
+    if not (whole(start) and whole(end) and 0 <= start <= end):  # type: ignore[operator]  # whole() says so
+        raise BadArgument(f"{shown(start)}:{shown(end)} is not a range of indices", hint="0 <= start <= end.")
+
+
 _mask_word = Word(name="mask", params=(("start", REQUIRED), ("stop", REQUIRED), ("dim", REQUIRED), ("inside", 1.0),
                                        ("outside", 0.0)), floats=("inside", "outside"))
 define(Op(
@@ -109,6 +117,11 @@ define(Op(
         Sample(args=(Type(Lead.ROW, 4, 3),), attrs={"start": 2, "stop": 2, "dim": 1, "inside": 0.5, "outside": -2.0}),
         Sample(args=(Type(Lead.BLOCK, 4, 3),), attrs={"start": 0, "stop": 4, "dim": 1, "inside": 3.0, "outside": 9.0}),
     ),
+    upstream=(Upstream(
+        name="MaskSlice", sides=BOTH, check=_check_mask,
+        params=(("start", REQUIRED), ("end", REQUIRED), ("dim", REQUIRED), ("alpha", 1.0), ("beta", 0.0)),
+        write=lambda x, start, end, dim, alpha, beta: x._apply(
+            "mask", start=start, stop=end, dim=dim, inside=float(alpha), outside=float(beta))),),
 ))
 
 
@@ -140,6 +153,13 @@ def _reshape_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geo
     return Type(x.lead, int(rows or 0), int(cols or 0))
 
 
+def _check_sizes(*, batch_dim: object, x2: object, y2: object) -> None:
+    if not whole(batch_dim) or batch_dim != -1:
+        raise BadArgument(f"Reshape({shown(batch_dim)}, ...) reshapes the lead", hint="Write Reshape(-1, rows, cols).")
+    if not (whole(x2) and whole(y2) and x2 >= 1 and y2 >= 1):  # type: ignore[operator]  # whole() says so
+        raise BadArgument(f"Reshape(-1, {shown(x2)}, {shown(y2)}) does not name two sizes from 1 on")
+
+
 _reshape_word = Word(name="reshape", method=True, params=(("rows", REQUIRED), ("cols", REQUIRED)))
 define(Op(
     name="reshape", meaning="The same numbers, row by row, as rows x cols.", noun="reshaped", usage=_reshape_word.usage,
@@ -147,4 +167,8 @@ define(Op(
     word=_reshape_word, infer=_reshape_type, operations=lambda types, out: 0,
     evaluate=lambda scope, x, *, rows, cols: x.reshape(*x.shape[:-2], rows, cols),
     samples=(Sample(args=(Type(Lead.BLOCK, 4, 6),), attrs={"rows": 3, "cols": 8}),),
+    upstream=(Upstream(
+        name="Reshape", sides=BOTH, check=_check_sizes,
+        params=(("batch_dim", REQUIRED), ("x2", REQUIRED), ("y2", REQUIRED)),
+        write=lambda x, batch_dim, x2, y2: x if x.shape[1:] == (x2, y2) else x.reshape(x2, y2)),),
 ))

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.elementwise import infix
-from vortex.language.ops.record import REQUIRED, Op, Sample, Word, define
-from vortex.language.ops.shapes import broadcast, joint_lead, shown, sized
+from vortex.language.ops.objects import BOTH, INDEXER
+from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
+from vortex.language.ops.shapes import broadcast, joint_lead, shown, sized, whole
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,19 @@ def _matmul(scope: "Scope", x: "torch.Tensor", y: "torch.Tensor") -> "torch.Tens
     return x @ y
 
 
+def _gemv(x: Any, y: Any) -> Any:
+    if x.shape[1] != 1 or y.shape[1] != 1:
+        raise ShapeMismatch(f"GeMV takes one row of each, not {x} and {y}", hint="GeMM takes any number of rows.")
+    return _gemm(x, y)
+
+
+def _gemm(x: Any, y: Any) -> Any:
+    """The rows of the second operand come first."""
+    if x.shape[2] != y.shape[2]:
+        raise ShapeMismatch(f"the rows of {x} and {y} differ in length", hint="GeMM(x, y) is y @ x.T.")
+    return y @ x.T
+
+
 define(Op(
     name="matmul", meaning="The matrix product of the last two axes: [., a, K] @ [., K, b] is [., a, b].",
     noun="product", usage="x @ y", spelling=infix("@"), infer=_matmul_type, evaluate=_matmul,
@@ -53,6 +67,8 @@ define(Op(
         Sample(args=(Type(Lead.BLOCK, 2, 8), Type(Lead.BLOCK, 8, 1)), attrs={}),
         Sample(args=(Type(Lead.ROW, 4, 4), Type(Lead.ROW, 4, 2)), attrs={}),
     ),
+    upstream=(Upstream(name="GeMM", sides=BOTH, tensors=2, write=_gemm),
+              Upstream(name="GeMV", sides=INDEXER, tensors=2, write=_gemv)),
 ))
 define(Op(
     name="transpose", meaning="Axes 1 and 2 swapped; also written x.transpose().", noun="flipped", usage="x.T",
@@ -60,6 +76,7 @@ define(Op(
     infer=lambda types, attrs, geometry: Type(types[0].lead, types[0].cols, types[0].rows),
     operations=lambda types, out: 0,
     samples=(Sample(args=(Type(Lead.BLOCK, 3, 5),), attrs={}), Sample(args=(Type(Lead.ROW, 1, 5),), attrs={})),
+    upstream=(Upstream(name="Transpose", sides=INDEXER, write=lambda x: x.T),),
 ))
 
 
@@ -67,7 +84,7 @@ def _kron_axes(attrs: Mapping[str, Any]) -> tuple[int, ...]:
     """The axes to be multiplied out, ascending. Raises BadArgument."""
     dim = attrs.get("dim")
     axes = dim if isinstance(dim, tuple) else (dim,)
-    if axes not in ((1,), (2,), (1, 2)) or dim in ((1,), (2,)):
+    if not all(whole(axis) for axis in axes) or axes not in ((1,), (2,), (1, 2)) or dim in ((1,), (2,)):
         raise BadArgument(f"dim={shown(dim)} does not name inner axes", hint="dim is 1, 2 or (1, 2).")
     return axes
 
@@ -93,6 +110,24 @@ def _kron(scope: "Scope", x: "torch.Tensor", y: "torch.Tensor", *, dim: int | tu
     return out.flatten(-3, -2) if 1 in axes else out
 
 
+def _named_axes(dim: object) -> tuple[object, ...]:
+    """The axes of an op object, sorted: a number or any collection of them."""
+    if not isinstance(dim, list | tuple | set | frozenset | range):
+        return (dim,)
+    return tuple(sorted(dim, key=repr))
+
+
+def _check_axes(dim: object) -> None:
+    axes = _named_axes(dim)
+    if not all(whole(axis) for axis in axes) or axes not in ((1,), (2,), (1, 2)):
+        raise BadArgument(f"dim={shown(dim)} does not name inner axes, each once", hint="dim is 1, 2 or (1, 2).")
+
+
+def _kron_object(x: Any, y: Any, dim: object) -> Any:
+    axes = _named_axes(dim)
+    return x._apply("kron", y, dim=axes[0] if len(axes) == 1 else axes)
+
+
 _kron_word = Word(name="kron", tensors=("x", "y"), params=(("dim", REQUIRED),))
 define(Op(
     name="kron", meaning="The product of every index of x with every index of y along dim, x-major; "
@@ -103,4 +138,6 @@ define(Op(
         Sample(args=(Type(Lead.BLOCK, 3, 2), Type(Lead.BLOCK, 1, 4)), attrs={"dim": 2}),
         Sample(args=(Type(Lead.BLOCK, 3, 2), Type(Lead.ROW, 2, 4)), attrs={"dim": (1, 2)}),
     ),
+    upstream=(Upstream(name="Kron", sides=INDEXER, tensors=2, params=(("dim", (1, 2)),), check=_check_axes,
+                       write=_kron_object),),
 ))

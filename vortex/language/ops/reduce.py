@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
-from vortex.language.ops.record import REQUIRED, Op, Sample, Word, define
+from vortex.language.ops.objects import CACHE, INDEXER, one_of
+from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
 from vortex.language.ops.shapes import inner_axis, shown, whole, with_axis
 
 if TYPE_CHECKING:
@@ -43,19 +44,50 @@ def _evaluated(reduce: "Reduction", x: "torch.Tensor", dim: int, every: int | No
     return reduce(x.reshape(*x.shape[:-2], groups, every, x.shape[-1]), -2)
 
 
-def _reduction(name: str, meaning: str, noun: str, reduce: "Reduction") -> None:
+def _check_groups(*, dim: object, k: object) -> None:
+    one_of(1, 2)(dim=dim)
+    if not whole(k) or k < 1:  # type: ignore[operator]  # whole() says so
+        raise BadArgument(f"k={shown(k)} is not a whole number from 1 on", hint="k counts the neighbours of a group.")
+
+
+def _of_neighbours(x: Any, name: str, dim: int, k: int) -> Any:
+    """Of groups of k; all of the axis at once, and groups of one, are written as what they are."""
+    if k == x.shape[dim]:
+        return x._apply(name, dim=dim)
+    if k == 1:
+        return x.abs() if name == "norm" else x
+    return x._apply(name, dim=dim, every=k)
+
+
+def _objects(name: str, called: str) -> tuple[Upstream, ...]:
+    """The upstream's reduction on either side; the cache side has one of neighbours as well, and no sum."""
+    params = (("dim", 1),)
+    indexer = Upstream(name=called, sides=INDEXER, params=params, check=one_of(0, 1, 2),
+                       write=lambda x, dim: getattr(x, name)(dim=dim))
+    if name == "sum":
+        return (indexer,)
+    return (
+        indexer,
+        Upstream(name=called, sides=CACHE, params=params, check=one_of(1, 2), write=indexer.write),
+        Upstream(name=f"{called}Interleave", sides=CACHE, params=(("dim", 1), ("k", 2)), check=_check_groups,
+                 write=lambda x, dim, k: _of_neighbours(x, name, dim, k)),
+    )
+
+
+def _reduction(name: str, meaning: str, noun: str, reduce: "Reduction", called: str = "") -> None:
     word = Word(name=name, method=True, params=PARAMS)
     define(Op(
         name=name, meaning=f"{meaning} along axis 1 or 2 of a value.", noun=noun, usage=word.usage,
         spelling=word.spell, word=word, infer=_reduced, samples=SAMPLES,
         evaluate=lambda scope, x, *, dim, every=None: _evaluated(reduce, x, dim, every),
         operations=lambda types, out: types[0].rows * types[0].cols,
+        upstream=_objects(name, called) if called else (),
     ))
 
 
-_reduction("mean", "The mean", "average", lambda x, dim: x.mean(dim))
-_reduction("sum", "The sum", "total", lambda x, dim: x.sum(dim))
-_reduction("max", "The largest number, NaN if there is one,", "peak", lambda x, dim: x.amax(dim))
-_reduction("min", "The smallest number, NaN if there is one,", "low", lambda x, dim: x.amin(dim))
-_reduction("norm", "The Euclidean length", "length", lambda x, dim: x.norm(dim=dim))
+_reduction("mean", "The mean", "average", lambda x, dim: x.mean(dim), "Mean")
+_reduction("sum", "The sum", "total", lambda x, dim: x.sum(dim), "Sum")
+_reduction("max", "The largest number, NaN if there is one,", "peak", lambda x, dim: x.amax(dim), "Max")
+_reduction("min", "The smallest number, NaN if there is one,", "low", lambda x, dim: x.amin(dim), "Min")
+_reduction("norm", "The Euclidean length", "length", lambda x, dim: x.norm(dim=dim), "L2Norm")
 _reduction("logsumexp", "log(sum(exp(x)))", "soft_peak", lambda x, dim: x.logsumexp(dim))

@@ -10,10 +10,10 @@ from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import SELECTION, Geometry, Lead, Type
 from vortex.language.ops.elementwise import infix
 from vortex.language.ops.layout import join
-from vortex.language.ops.record import REQUIRED, Op, Sample, Side, Word, define
+from vortex.language.ops.objects import INDEXER
+from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
 from vortex.language.ops.shapes import finite, shown, whole
 
-INDEXER = frozenset({Side.INDEXER})
 SCORE = Type(Lead.BLOCK, 1, 1)
 MOST_BLOCKS = 1 << 20
 Attrs = Mapping[str, Any]
@@ -55,6 +55,20 @@ def _threshold_type(types: Sequence[Type], attrs: Attrs, geometry: Geometry) -> 
     return _scored(types, attrs, geometry)
 
 
+def _check_tolerance(*, tolerate_ratio: object) -> None:
+    if not finite(tolerate_ratio) or not 0 <= tolerate_ratio <= 1:  # type: ignore[operator]  # finite() says so
+        raise BadArgument(f"tolerate_ratio={shown(tolerate_ratio)} is not a number in 0 .. 1")
+
+
+def _approximate(score: Any, tolerate_ratio: float) -> Any:
+    return score._apply("topk", **({"tolerance": float(tolerate_ratio)} if tolerate_ratio else {}))
+
+
+def _check_k(*, k: object) -> None:
+    if not whole(k) or not 1 <= k <= MOST_BLOCKS:  # type: ignore[operator]  # whole() says so
+        raise BadArgument(f"TopK(k={shown(k)}): k is not a whole number from 1 on")
+
+
 _topk = Word(name="topk", tensors=("score",), params=(("k", None), ("tolerance", 0.0)), floats=("tolerance",),
              silent=("tolerance",))
 define(Op(
@@ -64,6 +78,13 @@ define(Op(
     evaluate=lambda scope, score, **rule: score, sides=INDEXER,
     samples=(Sample(args=(SCORE,), attrs={}), Sample(args=(SCORE,), attrs={"k": 29}),
              Sample(args=(SCORE,), attrs={"tolerance": 0.2})),
+    upstream=(
+        Upstream(name="topK", sides=INDEXER, write=lambda score: score._apply("topk")),
+        Upstream(name="approxTopK", sides=INDEXER, params=(("tolerate_ratio", 0.0),), check=_check_tolerance,
+                 write=_approximate),
+        Upstream(name="TopK", sides=INDEXER, params=(("k", REQUIRED),), check=_check_k,
+                 write=lambda score, k: score._apply("topk", k=k)),
+    ),
 ))
 _top_p = Word(name="top_p", tensors=("score",), params=(("p", REQUIRED),), floats=("p",))
 define(Op(
@@ -94,6 +115,7 @@ define(Op(
     meaning="The blocks that either selection takes, each once.",
     evaluate=lambda scope, a, b: join(scope, a, b, dim=2), sides=INDEXER, commutative=True,
     samples=(Sample(args=(SELECTION, SELECTION), attrs={}),), operations=lambda types, out: 0,
+    upstream=(Upstream(name="Union", sides=INDEXER, tensors=2, write=lambda a, b: a | b),),
 ))
 
 
