@@ -44,6 +44,7 @@ def without_dead_code(graph: Graph) -> Graph:
     """Drops nodes that no field, state or selection is made of, and summaries that nothing reads."""
     live = _kept(graph.indexer, [graph.selection, *(node for _, node in graph.saves)])
     read = {node.attr("name") for i in live if (node := graph.indexer[i]).op in ("field", "state")}
+    read |= {f.first for f in graph.states if isinstance(f.first, str)}
     writes = tuple((name, node) for name, node in graph.writes if name in read)
     saved = {name for name, _ in graph.saves}
     fields = tuple(f for f in graph.fields if f.name in read or f.name in saved)
@@ -81,8 +82,10 @@ def with_ordered_operands(graph: Graph) -> Graph:
     """Gives the operands of commutative ops one order, so that `a + b` and `b + a` are one Graph."""
     graph = replace(graph, cache=_sorted_operands(graph.cache, {}))
     # The order must not depend on what fields are called.
-    states = {f.name: f"state {f.first} {f.rows} {f.cols}" for f in graph.states}
-    return replace(graph, indexer=_sorted_operands(graph.indexer, {**summary_meanings(graph), **states}))
+    named = summary_meanings(graph)
+    first = {f.name: named[f.first] if isinstance(f.first, str) else f.first for f in graph.states}
+    states = {f.name: f"state {first[f.name]} {f.rows} {f.cols}" for f in graph.states}
+    return replace(graph, indexer=_sorted_operands(graph.indexer, {**named, **states}))
 
 
 PASSES: tuple[Pass, ...] = (without_dead_code, with_ordered_operands, with_shared_subexpressions, without_dead_code)
