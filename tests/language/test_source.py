@@ -1,4 +1,5 @@
 """A Graph written as text and read again is the same Graph; the text is what a person would write."""
+import ast
 import re
 
 import pytest
@@ -8,9 +9,10 @@ from tests.strategies import graphs
 from vortex import flows
 from vortex.compiler.front import load
 from vortex.compiler.passes import canonical
-from vortex.ir import Geometry, Graph
+from vortex.ir import Geometry, Graph, Parameter
 from vortex.language.check import check
 from vortex.language.loader import load_flow
+from vortex.language.parameters import digest_of
 from vortex.language.source import to_source
 from vortex.language.trace import trace
 
@@ -44,6 +46,64 @@ class Memory(vFlow):
 '''
 
 
+CASES = """
+return ops.topk(score, k=8) | ops.top_p(score, 0.5)
+return ops.topk(score) | (ops.topk(-score, k=2) | ops.threshold(score, -1)) | ops.topk(score)
+return ops.topk(score, tolerance=0.25)
+both = ops.topk(score, k=8) | ops.topk(-score, k=8); return both | both
+return ops.everything()
+last = cache.state("seen", first="hi"); cache["seen"] = ops.maximum(last, cache["hi"]); return ops.topk(score)
+cache.state("seen", first="hi"); cache["seen"] = cache["hi"] * score; return ops.topk(score)
+cache.state("seen", first="rounded"); cache["seen"] = score; return ops.topk(cache["seen_twice"].max(dim=2))
+weight = ops.param("w.safetensors", "w"); return ops.topk((weight * score).sum(dim=2) + (weight @ weight.T).exp())
+return ops.topk((ops.param("w.safetensors", "w") * q @ cache["hi"].T).max(dim=1))
+return ops.topk((ops.param("w.safetensors", "it's \\\\ \\"odd\\"") * q @ cache["hi"].T).max(dim=1))
+best = ops.largest(q.mean(dim=1).abs(), 4); return ops.topk((q.take(best, 2) @ cache["hi"].take(best, 2).T).max(dim=1))
+return ops.topk((q @ cache["hi"].quantize("fp8").T).max(dim=1) + score.quantize("int4", dim=1))
+return ops.topk((q * ops.mask(q, 2, 5, 2, inside=0.5, outside=-1) @ cache["hi"].T).max(dim=1))
+return ops.topk(ops.over_group(q @ cache["hi"].T, by="softmax", scale=0.25))
+return ops.topk(score.sign() * ops.conv(score, [0.5, 0.25]) + ops.position() / 7)
+""".strip().splitlines()
+FLOW = '''"""A flow."""
+from vortex import ops, register, {base}
+
+
+@register("case")
+class Case({base}):
+    def forward_cache(self, cache):
+        cache["hi"] = cache["{rows}"].max(dim=1)
+        cache["rounded"] = cache["hi"].mean(dim=2)
+        cache["seen_twice"] = cache["rounded"] * cache["hi"]
+
+    def forward_indexer(self, q, cache):
+        score = (q @ cache["{rows}"].T).max(dim=1).max(dim=2) + cache["seen_twice"].sum(dim=2)
+        {lines}
+'''
+GEOMETRIES = [Geometry(8, 6, 2), Geometry.of_latent(8, 4, 2, 2)]
+
+
+def parameter(key: str) -> Parameter:
+    data = bytes(range(24))
+    return Parameter("w.safetensors", key, (1, 6), digest_of((1, 6), data), data)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=["keys", "latent"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_word_is_written_so_that_it_reads_the_same(case: str, geometry: Geometry) -> None:
+    base, rows = ("vFlowMLA", "latent") if geometry.latent else ("vFlow", "k")
+    text = FLOW.format(base=base, rows=rows, lines="\n        ".join(case.split("; ")))
+    key = re.search(r'ops.param\("w.safetensors", "(.*?)"\) [*@]', case)
+    known = [parameter(ast.literal_eval(f'"{key[1]}"') if key else "w")]
+    graph = load(text, "case.py", geometry, parameters=known)
+    written = to_source(graph, name="case", doc="A flow.")
+    again = load(written, "again.py", geometry, parameters=graph.parameters)
+    assert (again.hash, again.parameters) == (graph.hash, graph.parameters), written
+    assert bool(graph.parameters) == ("ops.param" in case)
+    raw = trace(load_flow(text, "case.py", parameters=known), geometry)
+    written = to_source(raw, name="case", doc="")
+    assert trace(load_flow(written, "again.py", parameters=known), geometry).hash == raw.hash, written
+
+
 def letters(text: str) -> list[str]:
     return sorted(re.findall(r"\w+", text))
 
@@ -53,7 +113,7 @@ def letters(text: str) -> list[str]:
 def test_reading_what_was_written_gives_the_same_hash(graph: Graph) -> None:
     check(graph)
     text = to_source(graph, name="drawn", doc="Drawn.")
-    assert trace(load_flow(text, "drawn.py"), graph.geometry).hash == graph.hash
+    assert trace(load_flow(text, "drawn.py", parameters=graph.parameters), graph.geometry).hash == graph.hash
 
 
 @settings(max_examples=80, deadline=None)
@@ -62,7 +122,8 @@ def test_the_canonical_form_is_legal_means_the_same_and_is_stable(graph: Graph) 
     form = canonical(graph)
     check(form)
     assert canonical(form) == form
-    assert load(to_source(form, name="drawn", doc="Drawn."), "drawn.py", form.geometry).hash == form.hash
+    again = load(to_source(form, name="drawn", doc="Drawn."), "drawn.py", form.geometry, parameters=form.parameters)
+    assert again.hash == form.hash
 
 
 @settings(max_examples=40, deadline=None)
@@ -77,7 +138,8 @@ def test_built_in_flows_survive_being_written(name: str, group: int) -> None:
     geometry = Geometry(32, 64, group)
     _, text, path = flows.read(name)
     graph = load(text, path, geometry)
-    assert load(to_source(graph, name=name, doc="x"), "x.py", geometry).hash == graph.hash
+    again = load(to_source(graph, name=name, doc="x"), "x.py", graph.geometry, parameters=graph.parameters)
+    assert again.hash == graph.hash
 
 
 @pytest.mark.parametrize("text", [QUEST, RUNNING], ids=["quest", "running"])
