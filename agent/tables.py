@@ -7,12 +7,15 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.toml_text import Place, TomlText
+from vortex.budget import check_budget
 from vortex.config import OperatingPoint, make_point
-from vortex.errors import CampaignError, VortexError
+from vortex.errors import BudgetError, CampaignError, VortexError
 
 DEFAULT_CONTROLS = ("dense", "random", "centroid", "quest")
 TABLES = ("campaign", "budget", "point", "proposer", "stage")
-LISTS = tuple(name for name, field in OperatingPoint.model_fields.items() if "tuple" in str(field.annotation))
+# How deep the lists of a setting nest; a deeper one in a campaign file holds the values of a knob.
+DEPTHS = {name: 2 if name.endswith("_layers") else 1 for name, field in OperatingPoint.model_fields.items()
+          if "tuple" in str(field.annotation)}
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Knobs = tuple[tuple[str, tuple[Any, ...]], ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -115,12 +118,26 @@ def point_and_knobs(toml: TomlText) -> tuple[OperatingPoint, Knobs]:
     known(toml, ("point",), body, tuple(OperatingPoint.model_fields))
     fixed, knobs = dict(body), []
     for name, value in body.items():
-        if isinstance(value, list) and (name not in LISTS or any(isinstance(v, list) for v in value)):
+        if _depth(value) > DEPTHS.get(name, 0):
             knobs.append((name, _values(toml, name, value)))
             fixed[name] = value[len(value) // 2]
     with placed(toml, ("point",)):
         point = make_point(fixed)
+    _check_policy(toml, point)
     return point, tuple(knobs)
+
+
+def _depth(value: Any) -> int:
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+
+
+def _check_policy(toml: TomlText, point: OperatingPoint) -> None:
+    """The place in the file, in place of that in the policy; the message names the policy's line."""
+    try:
+        check_budget(point)
+    except BudgetError as error:
+        error.where = toml.where(("point", "schedule_policy"))
+        raise
 
 
 def _values(toml: TomlText, name: str, values: list[Any]) -> tuple[Any, ...]:
@@ -128,5 +145,10 @@ def _values(toml: TomlText, name: str, values: list[Any]) -> tuple[Any, ...]:
         raise CampaignError(f"[point] {name}: a knob needs at least one value", where=toml.where(("point", name)))
     for value in values:
         with placed(toml, ("point", name)):
-            make_point({name: value})
-    return tuple(tuple(v) if isinstance(v, list) else v for v in values)
+            point = make_point({name: value})
+        _check_policy(toml, point)
+    return tuple(_frozen(value) for value in values)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

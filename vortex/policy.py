@@ -105,7 +105,7 @@ def _converted(kind: Kind, value: float) -> float:
     if kind == "float":
         return single(value)
     if not math.isfinite(value) or not SMALLEST <= int(value) <= LARGEST:
-        raise OverflowError(f"{value:g} is not a 32-bit int")
+        raise OverflowError(f"{value:.12g} is not a 32-bit int")
     return int(value)
 
 

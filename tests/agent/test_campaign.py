@@ -5,7 +5,9 @@ import pytest
 
 from agent import campaign as campaigns
 from agent.campaign import DEFAULT_STAGES, SHIPPED, differences, from_json, load
+from vortex.config import OperatingPoint
 from vortex.errors import CampaignError, VortexError
+from vortex.policy_reader import HINT
 
 GOOD = """[campaign]
 name = "mine"
@@ -25,6 +27,8 @@ name    = "retrieval"
 samples = 4
 """
 
+SETTINGS = ", ".join(OperatingPoint.model_fields) + "."
+
 # what is replaced, by what, the line of the mistake, the report but for its first line's path
 MISTAKES = [
     ("seed = 7", "sed = 7", 3,
@@ -43,14 +47,15 @@ MISTAKES = [
      "CampaignError\n    [campaign]\n  [campaign] name: field required\n  name is required."),
     ("topk_ratio = [0.0625, 0.125, 0.25]", "topk_ration = 0.1", 9,
      "CampaignError\n    topk_ration = 0.1\n  unknown key 'topk_ration' in [point]\n"
-     "  Did you mean 'topk_ratio'? Allowed in [point]: model, engine, block_size, topk_val, topk_ratio, "
-     "block_reserved_bos, block_reserved_eos, layers_skip, dtype."),
+     "  Did you mean 'topk_ratio'? Allowed in [point]: " + SETTINGS),
     ("[0.0625, 0.125, 0.25]", "[]", 9,
      "CampaignError\n    topk_ratio = []\n  [point] topk_ratio: a knob needs at least one value"),
     ("[0.0625, 0.125, 0.25]", "[0.125, 7.0]", 9,
      "PointError\n    topk_ratio = [0.125, 7.0]\n  topk_ratio: Input should be less than or equal to 1\n"
-     "  Settings: model, engine, block_size, topk_val, topk_ratio, block_reserved_bos, block_reserved_eos, "
-     "layers_skip, dtype."),
+     "  Settings: " + SETTINGS),
+    ("[0.0625, 0.125, 0.25]", '[0.1]\nschedule_policy = "return 1 +\\n rate;"', 10,
+     "BudgetError\n    schedule_policy = \"return 1 +\\n rate;\"\n"
+     "  rate is not declared (line 2 of schedule_policy)\n  " + HINT),
     ('kind = "evolve"', 'kind = "evolv"', 11,
      "CampaignError\n    [[proposer]]\n  there is no proposer 'evolv'\n  Did you mean 'evolve'? Kinds: evolve."),
     ('kind = "evolve"', 'kind = "evolve"\ncrossovr = 0.1', 11,
@@ -152,3 +157,16 @@ def test_differences_name_every_setting_that_changed(tmp_path: Path) -> None:
     other = load(written(tmp_path, GOOD), ["budget.candidates=9", "point.block_size=32"])
     assert list(differences(one.to_json(), other.to_json())) == [
         "budget.candidates: 8 -> 9", "point.block_size: 16 -> 32"]
+
+
+@pytest.mark.parametrize(("line", "fixed", "knob"), [
+    ("layers_skip = [0, 2]", (0, 2), None), ("layers_skip = [[0], [1]]", (1,), ((0,), (1,))),
+    ("topk_layers = [4, 8]", (4, 8), None), ("topk_layers = [[4, 8], 2]", ((4, 8), 2), None),
+    ("topk_layers = [[[1], [2]], [[3], 4]]", ((3,), 4), (((1,), (2,)), ((3,), 4))),
+    ('layer_modes = ["dense", "select"]', ("dense", "select"), None),
+])
+def test_a_list_deeper_than_its_setting_is_a_knob(tmp_path: Path, line: str, fixed: object, knob: object) -> None:
+    campaign = load(written(tmp_path, GOOD.replace("topk_ratio = [0.0625, 0.125, 0.25]", line)))
+    name = line.split(" ")[0]
+    assert getattr(campaign.point, name) == fixed
+    assert campaign.knobs == (((name, knob),) if knob else ())

@@ -88,6 +88,8 @@ def quiet() -> Iterator[None]:
 
 def locate(model: str) -> str:
     """A shipped name's folder, a folder as it is, anything else as a Hugging Face id. Raises ModelError."""
+    if not model.strip():
+        raise ModelError("no model is named", hint=_choices())
     if model in SHIPPED:
         return str(resources.files("vortex").joinpath("models", model))
     path = Path(model).expanduser()
