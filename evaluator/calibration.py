@@ -35,7 +35,8 @@ def principal_directions(seen: Seen, kept: int) -> torch.Tensor:
     basis = vectors.flip(1)[:, :kept]
     # The sign of a direction is arbitrary: its largest entry is made positive, so that a second run writes the same file.
     largest = basis.abs().argmax(dim=0, keepdim=True)
-    return (basis * basis.gather(0, largest).sign()).float()
+    turned: torch.Tensor = basis * basis.gather(0, largest).sign()
+    return turned.float()
 
 
 CALIBRATIONS: Mapping[str, Calibration] = {

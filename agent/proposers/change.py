@@ -24,9 +24,9 @@ Mutation = Callable[[Graph, Random], Change | None]
 
 
 def score_of(graph: Graph) -> int | None:
-    """The node that a plain top-k takes the best blocks by; None where the flow ends in something else."""
+    """The node that blocks are taken by; None where the flow ends in a union, or takes everything."""
     last = graph.indexer[graph.selection]
-    return last.args[0] if last.op == "topk" and not last.attrs else None
+    return last.args[0] if len(last.args) == 1 else None
 
 
 def lanes_of(graph: Graph) -> tuple[int, Node] | None:

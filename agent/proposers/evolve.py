@@ -11,6 +11,7 @@ from agent.proposers.change import Change, Mutation
 from agent.proposers.crossover import crossed
 from agent.proposers.heads import HEADS
 from agent.proposers.ideas import IDEAS
+from agent.proposers.picks import PICKS
 from agent.proposers.tweaks import TWEAKS
 from vortex.compiler.front import load
 from vortex.config import OperatingPoint
@@ -19,7 +20,7 @@ from vortex.ir import Graph
 from vortex.language.check import check
 from vortex.language.source import to_source
 
-MUTATIONS: tuple[tuple[float, Mutation], ...] = (*IDEAS, *HEADS, *TWEAKS)
+MUTATIONS: tuple[tuple[float, Mutation], ...] = (*IDEAS, *PICKS, *HEADS, *TWEAKS)
 MOST_NODES = 80
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 

@@ -3,7 +3,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vortex.errors import FlowError
-from vortex.ir import Attr, Field, FieldKind, Geometry, Graph, Lead, Node, Type, node_hashes
+from vortex.ir import Attr, Attrs, Field, FieldKind, Geometry, Graph, Lead, Node, Parameter, Type, node_hashes
 from vortex.language.ops.record import Side, find
 
 CACHE, INDEXER = Side.CACHE, Side.INDEXER
@@ -21,6 +21,8 @@ class Sketch:
     writes: dict[str, int] = field(default_factory=dict)
     saves: dict[str, int] = field(default_factory=dict)
     states: dict[str, Field] = field(default_factory=dict)
+    rule: tuple[str, Attrs] = ("topk", ())          # how blocks are taken by the score
+    parameters: tuple[Parameter, ...] = ()
 
     def program(self, side: Side) -> list[Node]:
         return self.cache if side is CACHE else self.indexer
@@ -81,14 +83,20 @@ class Sketch:
         return self.indexer[node].type.shape
 
     def graph(self, name: str, score: int) -> Graph:
-        """The whole, taking the best blocks by `score`. Raises FlowError."""
+        """The whole, taking blocks by `score` as the rule says. Raises FlowError."""
         for state, node in self.saves.items():
             if self.shape(node) != (self.states[state].rows, self.states[state].cols):
                 raise FlowError(f"what is saved as {state} no longer has the shape of the state")
-        selection = self.add(INDEXER, "topk", score)
+        op, attrs = self.rule
+        selection = self.add(INDEXER, op, score, **dict(attrs))
         summaries = [Field(n, *self.cache[node].type.shape) for n, node in self.writes.items()]
         return Graph(name, self.geometry, (*summaries, *self.states.values()), tuple(self.cache),
-                     tuple(self.writes.items()), tuple(self.indexer), tuple(self.saves.items()), selection)
+                     tuple(self.writes.items()), tuple(self.indexer), tuple(self.saves.items()), selection,
+                     self._used_parameters())
+
+    def _used_parameters(self) -> tuple[Parameter, ...]:
+        used = {node.attr("digest") for node in (*self.cache, *self.indexer) if node.op == "param"}
+        return tuple({p.digest: p for p in self.parameters if p.digest in used}.values())
 
     def _supplied(self, op: str, name: str, rows: int, cols: int) -> int:
         self.indexer.append(Node(op, (), (("name", name),), Type(Lead.BLOCK, rows, cols)))
@@ -110,16 +118,21 @@ def redraw(graph: Graph, edit: Edit = unchanged, into: Sketch | None = None) -> 
     Raises FlowError where a change does not fit what follows it.
     """
     sketch = into or Sketch(graph.geometry)
+    sketch.parameters += graph.parameters
+    if into is None and len(graph.indexer[graph.selection].args) == 1:
+        sketch.rule = (graph.indexer[graph.selection].op, graph.indexer[graph.selection].attrs)
     cache: dict[int, int] = {}
     for index, node in enumerate(graph.cache):
         cache[index] = _drawn(sketch, CACHE, edit, index, node, cache)
     names = {name: sketch.write(name, cache[at]) for name, at in graph.writes}
     for state in graph.states:
-        names[state.name] = sketch.remember(state.name, state.rows, state.cols, state.first)
+        first = names[state.first] if isinstance(state.first, str) else state.first
+        names[state.name] = sketch.remember(state.name, state.rows, state.cols, first)
     indexer: dict[int, int] = {}
     for index, node in enumerate(graph.indexer):
         if node.op in READS and node.attr("name") in names:
-            indexer[index] = sketch.read(names[node.attr("name")])
+            instead = edit(sketch, INDEXER, index, node, ())
+            indexer[index] = sketch.read(names[node.attr("name")]) if instead is None else instead
         elif index != graph.selection:
             indexer[index] = _drawn(sketch, INDEXER, edit, index, node, indexer)
     sketch.saves.update((names[name], indexer[at]) for name, at in graph.saves)

@@ -9,7 +9,7 @@ from vortex.language.ops.record import Side, find
 # Between mean and sum of a fixed number of terms lies a constant factor: the ranking stays.
 ALIKE = {"mean": ("mean", "sum"), "sum": ("mean", "sum")}
 MONOTONE = ("exp", "sigmoid", "log", "sqrt")
-FUNCTIONS = {CACHE: ("abs", "relu", "sigmoid"), INDEXER: ("abs", "relu", "sigmoid", "exp")}
+FUNCTIONS = {CACHE: ("abs", "relu", "sigmoid", "sign"), INDEXER: ("abs", "relu", "sigmoid", "exp")}
 TERMS = ("add", "subtract", "multiply", "maximum", "minimum")
 PLACES = {(CACHE, 1): "over tokens", (CACHE, 2): "over channels", (INDEXER, 1): "over heads", (INDEXER, 2): "over channels"}
 
