@@ -1,14 +1,17 @@
 """The worker's side of numerics: runs the batch with the recorder on, then asks the reference about each selection."""
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
 import torch
 
 from evaluator.stage import Answered, Problem
+from vortex.budget import budget, num_blocks
 from vortex.compiler import reference
+from vortex.compiler.selection import rules
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
 from vortex.serving.engine import Engine, Request
@@ -27,49 +30,76 @@ class Tally:
     first: str = ""
     seconds: float = 0.0
 
-    def note(self, taken: Collection[int], right: reference.Outcome, slack: float, place: str) -> None:
-        """Counts one selection: the engine took the blocks `taken`, and `right` is what the reference says."""
+    def note(self, taken: Sequence[int], wanted: Sequence[int], explained: bool, place: str) -> None:
+        """Counts one selection: the engine took the blocks `taken`, and the reference says `wanted`."""
         self.compared += 1
-        if tuple(taken) == right.blocks:
+        if tuple(taken) == tuple(wanted) or explained:
             self.agreed += 1
-        elif explained(taken, right, slack):
-            self.agreed += 1
-            self.exchanged += 1
+            self.exchanged += tuple(taken) != tuple(wanted)
         elif not self.first:
-            self.first = f"{place}: the engine attended {list(taken)}, the reference {list(right.blocks)}"
+            self.first = f"{place}: the engine attended {list(taken)}, the reference {list(wanted)}"
 
 
 @dataclass
 class Replay:
-    """The reference beside one batch; state is carried from step to step by (request, layer, kv head)."""
+    """The reference beside one batch; what is right is carried from step to step by (request, layer, kv head)."""
 
     graph: Graph
     point: OperatingPoint
     slack: float
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    states: dict[tuple[str, int, int], reference.Tensors] = field(default_factory=dict)
+    outcomes: dict[tuple[str, int, int], reference.Outcome] = field(default_factory=dict)
+    chosen: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)     # by the last layer that selected
     steps: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def follow(self, event: Event) -> None:
         """One layer of one decode step of the batch."""
         layer = event["layer"]
+        every = 1 if self.graph.states or self.point.renew_every > 1 else _STRIDE
         for index, request in enumerate(event["requests"]):
             step = self.steps[request, layer]
             self.steps[request, layer] += 1
-            if self.graph.states or step % _STRIDE == 0:
-                started = perf_counter()
-                for head, taken in enumerate(event["lists"][index]):
-                    self._ask(event, index, head, taken, f"layer {layer}, kv head {head}, step {step} of {request}")
-                self.tallies[request].seconds += perf_counter() - started
+            started = perf_counter()
+            for head, taken in enumerate(event["lists"][index]):
+                place = f"layer {layer}, kv head {head}, step {step} of {request}"
+                if self.point.mode(layer) == "reuse":
+                    self.tallies[request].note(taken, self.chosen[request, head], False, place)
+                    continue
+                self.chosen[request, head] = tuple(taken)
+                if step % every == 0:
+                    self._ask(event, index, head, taken, step, place)
+            self.tallies[request].seconds += perf_counter() - started
 
-    def _ask(self, event: Event, index: int, head: int, taken: Sequence[int], place: str) -> None:
+    def _ask(self, event: Event, index: int, head: int, taken: Sequence[int], step: int, place: str) -> None:
         request, key = event["requests"][index], (event["requests"][index], event["layer"], head)
         row = reference.Row(q=event["q"][index][head].float().cpu(), k=event["k"][index][head].float().cpu(),
                             v=event["v"][index][head].float().cpu(), layer=event["layer"], head=head,
-                            seed=event["seeds"][index])
-        right = reference.run(self.graph, self.point, row, self.states.get(key))
-        self.states[key] = right.state
-        self.tallies[request].note(taken, right, self.slack, place)
+                            seed=event["seeds"][index], step=step)
+        last = self.outcomes.get(key)
+        right = reference.run(self.graph, self.point, row, last.state if last else None, last=last)
+        same = tuple(taken) == right.blocks
+        fine = same or explained(taken, right, self._edges(row, right), self.slack, counted=self._counted)
+        # Steps that keep these blocks keep the engine's, where they are as good.
+        self.outcomes[key] = replace(right, blocks=tuple(taken)) if fine else right
+        self.tallies[request].note(taken, right.blocks, fine, place)
+
+    @property
+    def _counted(self) -> bool:
+        """How many blocks are taken follows from the row's length alone."""
+        found = rules(self.graph)
+        return len(found) == 1 and found[0].op == "topk"
+
+    def _edges(self, row: reference.Row, right: reference.Outcome) -> list[float]:
+        """The score at which each rule of the Selection stops taking; infinite where it takes nothing."""
+        if not right.scores:
+            return []
+        bos, eos = self.point.block_reserved_bos, self.point.block_reserved_eos
+        allowed = budget(num_blocks(len(row.k), self.point.block_size), self.point, row.layer, row.head)
+        edges = []
+        for rule, score in zip(rules(self.graph), right.scores, strict=True):
+            taken = reference.take(rule, score.tolist(), bos, rule.most(allowed, bos + eos))
+            edges.append(min((float(score[i]) for i in taken), default=math.inf))
+        return edges
 
 
 def compare(engine: Engine, graph: Graph, point: OperatingPoint, problems: Sequence[Problem],
@@ -81,7 +111,7 @@ def compare(engine: Engine, graph: Graph, point: OperatingPoint, problems: Seque
     rounding = torch.finfo(reference.ROUNDED_TO[point.dtype]).eps
     replay = Replay(graph, point, max(tolerance, rounding))
     for event in recording.events:
-        if event["layer"] not in point.layers_skip:
+        if point.mode(event["layer"]) != "dense":
             replay.follow(event)
     for request in requests:
         tally = replay.tallies[request.id]
@@ -89,18 +119,23 @@ def compare(engine: Engine, graph: Graph, point: OperatingPoint, problems: Seque
         yield Answered(problem=request.id, seconds=tally.seconds, data=data)
 
 
-def explained(taken: Collection[int], right: reference.Outcome, slack: float) -> bool:
+def explained(taken: Collection[int], right: reference.Outcome, edges: Sequence[float], slack: float, *,
+              counted: bool) -> bool:
     """True when blocks were exchanged only for others whose scores lie at the edge of what is taken, within `slack`.
 
-    The edge is the least score that the reference took; `slack` is a share of it, or of the mean size of the scores
-    where that is larger, for scores that cancel to near zero.
+    `edges` are the least scores that each rule took; `slack` is a share of that, or of the mean size of the scores
+    where that is larger, for scores that cancel to near zero. `counted`: the number of blocks is not the score's to say.
     """
-    outside, inside = set(taken) - set(right.blocks), set(right.blocks) - set(taken)
-    if right.score is None or len(outside) != len(inside) or max(outside | inside) >= len(right.score):
+    exchanged = set(taken) ^ set(right.blocks)
+    if not right.scores or max(exchanged) >= len(right.scores[0]) or (counted and len(taken) != len(right.blocks)):
         return False
-    edge = float(right.score[list(inside)].min())
-    size = max(abs(edge), float(right.score.abs().mean()))
-    return all(abs(float(right.score[block]) - edge) <= slack * size for block in outside | inside)
+    return all(any(_at_edge(score, block, edge, slack) for score, edge in zip(right.scores, edges, strict=True))
+               for block in exchanged)
+
+
+def _at_edge(score: torch.Tensor, block: int, edge: float, slack: float) -> bool:
+    size = max(abs(edge), float(score.abs().mean()))
+    return abs(float(score[block]) - edge) <= slack * size
 
 
 def _request(engine: Engine, problem: Problem, seed: int) -> Request:

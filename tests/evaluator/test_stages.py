@@ -91,14 +91,21 @@ def test_an_engine_that_selects_otherwise_fails_numerics() -> None:
 ])
 def test_only_exchanges_at_the_edge_are_explained(taken: tuple[int, ...], expected: bool) -> None:
     score = torch.tensor([0.0, 0.1, 0.9999999, 1.0, 0.5, 0.2, 0.1, 0.0])
-    right = reference.Outcome(blocks=(0, 3, 9), score=score, state={}, output=torch.zeros(1))
-    assert explained(taken, right, 1e-4) is expected
+    right = reference.Outcome(blocks=(0, 3, 9), scores=(score,), state={}, output=torch.zeros(1), newer=8)
+    assert explained(taken, right, [1.0], 1e-4, counted=True) is expected
 
 
 def test_scores_that_are_no_numbers_explain_nothing() -> None:
-    right = reference.Outcome(blocks=(0, 1, 3), score=torch.tensor([0.0, float("nan"), float("nan")]), state={},
-                              output=torch.zeros(1))
-    assert not explained((0, 2, 3), right, 1e-4)
+    right = reference.Outcome(blocks=(0, 1, 3), scores=(torch.tensor([0.0, float("nan"), float("nan")]),), state={},
+                              output=torch.zeros(1), newer=3)
+    assert not explained((0, 2, 3), right, [float("nan")], 1e-4, counted=True)
+
+
+def test_where_scores_say_how_many_are_taken_one_at_the_edge_may_be_missing() -> None:
+    score = torch.tensor([0.0, 0.1, 0.50001, 1.0, 0.2, 0.2, 0.1, 0.0])
+    right = reference.Outcome(blocks=(0, 2, 3, 9), scores=(score,), state={}, output=torch.zeros(1), newer=8)
+    assert explained((0, 3, 9), right, [0.5], 1e-4, counted=False)
+    assert not explained((0, 2, 9), right, [0.5], 1e-4, counted=False)
 
 
 def test_dense_decode_solves_what_a_poor_selector_cannot(cluster: LocalCluster) -> None:
