@@ -1,12 +1,14 @@
 """A Candidate: a flow at an operating point, where it came from, and what became of it."""
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from evaluator.report import Report, Row, Status
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
+from vortex.language.parameters import with_data, without_data
 
 Tier: TypeAlias = Literal["control", "provisional", "confirmed"]
 DENSE = "dense"                       # the name of the control that attends to every block
@@ -14,16 +16,20 @@ DENSE = "dense"                       # the name of the control that attends to 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowRecord:
-    """A flow as it is kept: `hash` is the Graph's, or `text-` and a digest of the source where there is no Graph."""
+    """A flow as it is kept: `hash` is the Graph's, or `text-` and a digest of the source where there is no Graph.
+
+    The Graph's JSON leaves out the numbers of its parameters: `contents` holds them by digest.
+    """
 
     hash: str
     name: str
     source: str
     graph_json: str | None = None
+    contents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def graph(self) -> Graph | None:
-        return None if self.graph_json is None else Graph.from_json(self.graph_json)
+        return None if self.graph_json is None else with_data(Graph.from_json(self.graph_json), self.contents)
 
 
 def flow_record(name: str, source: str, graph: Graph | None) -> FlowRecord:
@@ -31,7 +37,9 @@ def flow_record(name: str, source: str, graph: Graph | None) -> FlowRecord:
     if graph is None:
         digest = hashlib.blake2b(source.encode(), digest_size=16).hexdigest()
         return FlowRecord(hash=f"text-{digest}", name=name, source=source)
-    return FlowRecord(hash=graph.hash, name=name, source=source, graph_json=graph.to_json())
+    contents = {parameter.digest: parameter.data for parameter in graph.parameters}
+    return FlowRecord(hash=graph.hash, name=name, source=source, graph_json=without_data(graph).to_json(),
+                      contents=contents)
 
 
 @dataclass(frozen=True, kw_only=True)

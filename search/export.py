@@ -15,6 +15,8 @@ from search.page import page
 from vortex.config import OperatingPoint, load_point
 from vortex.errors import BundleError, VortexError
 from vortex.ir import Graph
+from vortex.language.check import check
+from vortex.language.parameters import Parameters, checked_name, files_of, with_data
 
 MANIFEST = "manifest.json"
 FILES = ("flow.py", "graph.json", "point.toml", "report.json", "report.html")
@@ -57,13 +59,14 @@ def write_bundle(entry: Entry, provenance: Provenance, to: Path, force: bool = F
                           hint="Export one that passed all stages: `vortex frontier` lists them.")
     _check_target(to, force)
     manifest = _manifest(entry, provenance)
-    files = {"flow.py": candidate.flow.source, "graph.json": graph_json,
+    texts = {"flow.py": candidate.flow.source, "graph.json": graph_json,
              "point.toml": _point_text(candidate.point), "report.json": _report_text(entry),
              "report.html": page(manifest, entry)}
-    sums = {name: sha256(text.encode()) for name, text in files.items()}
+    files = {**{name: text.encode() for name, text in texts.items()}, **_parameter_files(candidate)}
+    sums = {name: sha256(content) for name, content in files.items()}
     sealed = manifest.model_copy(update={"files": sums}).sealed()
     try:
-        _write({**files, MANIFEST: sealed.model_dump_json(indent=1)}, to)
+        _write({**files, MANIFEST: sealed.model_dump_json(indent=1).encode()}, to)
     except OSError as error:
         raise BundleError(f"cannot write {to}: {error.strerror}", hint="Give --to another folder.") from error
     return to
@@ -71,19 +74,32 @@ def write_bundle(entry: Entry, provenance: Provenance, to: Path, force: bool = F
 
 def read_bundle(path: Path) -> Bundle:
     """Raises BundleError when a file lacks, was changed, or does not say what the manifest says."""
-    manifest = read_manifest(_read(path, MANIFEST))
-    texts = {name: _read(path, name) for name in FILES}
-    for name, text in texts.items():
-        if manifest.files.get(name) != sha256(text.encode()):
-            raise BundleError(f"{path / name} was changed after the export", hint=AGAIN)
+    manifest = read_manifest(_decoded(path, MANIFEST, _read(path, MANIFEST)))
+    texts = {name: _decoded(path, name, _unchanged(path, name, manifest)) for name in FILES}
     try:
-        graph, point = Graph.from_json(texts["graph.json"]), load_point(path / "point.toml")
+        graph, point = _with_parameters(path, texts["graph.json"], manifest), load_point(path / "point.toml")
+        check(graph)
+    except BundleError:
+        raise
     except VortexError as error:
         raise BundleError(f"{path} cannot be used by this version: {error.message}", hint=error.hint) from error
     if (graph.hash, point.hash) != (manifest.flow_hash, manifest.point_hash):
         raise BundleError(f"the Graph or point of {path} is not that of its manifest", hint=AGAIN)
     return Bundle(path=path, manifest=manifest, source=texts["flow.py"], graph=graph, point=point,
                   rows=tuple(Row(**row) for row in json.loads(texts["report.json"])["rows"]))
+
+
+def _parameter_files(candidate: Candidate) -> dict[str, bytes]:
+    graph = candidate.flow.graph
+    return {} if graph is None else files_of(graph.parameters)
+
+
+def _with_parameters(path: Path, graph_json: str, manifest: Manifest) -> Graph:
+    """The Graph, with its parameters from the files beside it. Raises VortexError."""
+    graph, read = Graph.from_json(graph_json), Parameters(path)
+    for name in sorted({checked_name(p.file, p.key)[0] for p in graph.parameters}):
+        _unchanged(path, name, manifest)
+    return with_data(graph, {p.digest: p.data for p in (read.find(p.file, p.key) for p in graph.parameters)})
 
 
 def _manifest(entry: Entry, provenance: Provenance) -> Manifest:
@@ -98,8 +114,9 @@ def _manifest(entry: Entry, provenance: Provenance) -> Manifest:
 
 
 def _point_text(point: OperatingPoint) -> str:
-    """TOML: its strings, numbers and lists of numbers are written as in JSON."""
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in point.model_dump(mode="json").items())
+    """TOML: its strings, numbers and lists are written as in JSON; a setting without a value is left out."""
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
+                   for name, value in point.model_dump(mode="json").items() if value is not None)
 
 
 def _report_text(entry: Entry) -> str:
@@ -119,16 +136,16 @@ def _check_target(to: Path, force: bool) -> None:
         raise BundleError(f"the folder {to} is not empty", hint=hint)
 
 
-def _write(files: Mapping[str, str], to: Path) -> None:
+def _write(files: Mapping[str, bytes], to: Path) -> None:
     to = to.absolute()
     to.parent.mkdir(parents=True, exist_ok=True)
     room = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
     try:
         new, old = room / "new", room / "old"
         new.mkdir()
-        for name, text in files.items():
-            with (new / name).open("w", encoding="utf-8", newline="") as file:
-                file.write(text)
+        for name, content in files.items():
+            with (new / name).open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
         if to.exists():
@@ -138,8 +155,26 @@ def _write(files: Mapping[str, str], to: Path) -> None:
         shutil.rmtree(room, ignore_errors=True)
 
 
-def _read(path: Path, name: str) -> str:
+def _read(path: Path, name: str) -> bytes:
     try:
-        return (path / name).read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} is no bundle: {name} cannot be read", hint="`vortex export` writes one.") from error
+        return (path / name).read_bytes()
+    except OSError as error:
+        raise _no_bundle(path, name) from error
+
+
+def _decoded(path: Path, name: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise _no_bundle(path, name) from error
+
+
+def _no_bundle(path: Path, name: str) -> BundleError:
+    return BundleError(f"{path} is no bundle: {name} cannot be read", hint="`vortex export` writes one.")
+
+
+def _unchanged(path: Path, name: str, manifest: Manifest) -> bytes:
+    content = _read(path, name)
+    if manifest.files.get(name) != sha256(content):
+        raise BundleError(f"{path / name} was changed after the export", hint=AGAIN)
+    return content

@@ -19,7 +19,6 @@ from search.store.convert import (
     Event,
     State,
     campaign_of,
-    candidate_of,
     digest,
     event_of,
     result_of,
@@ -27,7 +26,7 @@ from search.store.convert import (
 )
 from search.store.database import Database
 from search.store.lease import Lease, hold
-from search.store.lookup import added, campaign_row, candidate_in, flow_id, joined, point_id, scores
+from search.store.lookup import added, campaign_row, candidate_in, candidates_in, flow_id, joined, point_id, scores
 from search.store.migrate import prepare
 from search.store.tables import (
     CampaignRow,
@@ -108,25 +107,26 @@ class Archive:
             return candidate_in(session, session.scalar(known) or added(session, CandidateRow(
                 campaign_id=campaign.id, round=draft.round, slot=draft.slot, name=draft.name, author=draft.author,
                 hypothesis=draft.hypothesis, parents=list(draft.parents), tier=draft.tier, created_at=time.time(),
-                flow_id=flow_id(session, draft.flow), point_id=point_id(session, draft.point))))
+                flow_id=flow_id(session, draft.flow), point_id=point_id(session, draft.point))), self.database.contents)
 
     def candidate(self, id: int) -> Candidate | None:
         with self.database.read() as session:
-            row = session.execute(joined().where(CandidateRow.id == id)).one_or_none()
-            return None if row is None else candidate_of(*row)
+            found = candidates_in(session, joined().where(CandidateRow.id == id), self.database.contents)
+        return found[0] if found else None
 
     def candidates(self, campaign: str) -> tuple[Candidate, ...]:
         """In the order of round and slot."""
         query = joined().where(CampaignRow.name == campaign).order_by(CandidateRow.round, CandidateRow.slot)
         with self.database.read() as session:
-            return tuple(candidate_of(*row) for row in session.execute(query))
+            return candidates_in(session, query, self.database.contents)
 
     def find_hash(self, campaign: str, graph_hash: str, point_hash: str) -> Candidate | None:
         """The first candidate of the campaign with this flow at this point."""
         query = joined().where(CampaignRow.name == campaign, FlowRow.hash == graph_hash, PointRow.hash == point_hash)
         with self.database.read() as session:
-            row = session.execute(query.order_by(CandidateRow.round, CandidateRow.slot).limit(1)).one_or_none()
-            return None if row is None else candidate_of(*row)
+            first = query.order_by(CandidateRow.round, CandidateRow.slot).limit(1)
+            found = candidates_in(session, first, self.database.contents)
+        return found[0] if found else None
 
     def finish(self, candidate: Candidate, status: Status, duplicate_of: int | None = None) -> Candidate:
         """Says how a candidate ended."""
@@ -134,7 +134,7 @@ class Archive:
             row = session.get_one(CandidateRow, candidate.id)
             row.status, row.duplicate_of = status.value, duplicate_of
             session.flush()
-            return candidate_in(session, candidate.id)
+            return candidate_in(session, candidate.id, self.database.contents)
 
     # measurements
 
@@ -202,6 +202,6 @@ class Archive:
         query = joined().where(CampaignRow.name == candidate.campaign, CandidateRow.tier == "control",
                                CandidateRow.name == DENSE).order_by(CandidateRow.id)
         with self.database.read() as session:
-            controls = [candidate_of(*row) for row in session.execute(query)]
+            controls = candidates_in(session, query, self.database.contents)
         return next((one.id for one in controls if (one.point.model, one.point.engine)
                      == (candidate.point.model, candidate.point.engine)), None)

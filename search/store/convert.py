@@ -50,11 +50,13 @@ def checked_tier(name: str) -> Tier:
     return next(tier for tier in tiers if tier == name)
 
 
-def candidate_of(row: CandidateRow, flow: FlowRow, point: PointRow, campaign: str) -> Candidate:
+def candidate_of(row: CandidateRow, flow: FlowRow, point: PointRow, campaign: str,
+                 contents: Mapping[str, bytes]) -> Candidate:
     return Candidate(
         id=row.id, campaign=campaign, round=row.round, slot=row.slot, name=row.name, author=row.author,
         hypothesis=row.hypothesis, parents=tuple(row.parents), tier=checked_tier(row.tier),
-        flow=FlowRecord(hash=flow.hash, name=flow.name, source=flow.source, graph_json=flow.graph_json),
+        flow=FlowRecord(hash=flow.hash, name=flow.name, source=flow.source, graph_json=flow.graph_json,
+                        contents=contents),
         point=make_point(json.loads(point.settings)), status=None if row.status is None else Status(row.status),
         duplicate_of=row.duplicate_of, created_at=row.created_at)
 

@@ -1,7 +1,7 @@
 """Short transactions over one engine: what a write did is on disk when its block ends."""
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ class Database:
 
     engine: Engine
     place: Place
+    contents: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)   # by digest, read so far
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from evaluator.report import Row
 from search.candidate import Candidate, FlowRecord
+from search.store.contents import contents_of, keep
 from search.store.convert import candidate_of, digest
 from search.store.tables import CampaignRow, CandidateRow, EnvironmentRow, FlowRow, PointRow, ProblemRow
 from vortex.config import OperatingPoint
@@ -23,8 +24,15 @@ def joined() -> Joined:
             .join(CampaignRow, CampaignRow.id == CandidateRow.campaign_id))
 
 
-def candidate_in(session: Session, id: int) -> Candidate:
-    return candidate_of(*session.execute(joined().where(CandidateRow.id == id)).one())
+def candidates_in(session: Session, query: Joined, known: dict[str, bytes]) -> tuple[Candidate, ...]:
+    """Those of `query`, in its order, with the contents they ask for; `known` holds contents read before."""
+    contents = contents_of(session, query.with_only_columns(FlowRow.id), known)
+    return tuple(candidate_of(*row, contents.get(row[1].id, {})) for row in session.execute(query))
+
+
+def candidate_in(session: Session, id: int, known: dict[str, bytes]) -> Candidate:
+    one, = candidates_in(session, joined().where(CandidateRow.id == id), known)
+    return one
 
 
 def campaign_row(session: Session, name: str) -> CampaignRow:
@@ -39,8 +47,11 @@ def flow_id(session: Session, flow: FlowRecord) -> int:
     """The id of this very text, added when it is new."""
     key = digest(flow.hash, flow.name, flow.source, flow.graph_json)
     found = session.scalar(select(FlowRow.id).filter_by(text_hash=key))
-    return found or added(session, FlowRow(text_hash=key, hash=flow.hash, name=flow.name, source=flow.source,
-                                           graph_json=flow.graph_json))
+    if found is None:
+        found = added(session, FlowRow(text_hash=key, hash=flow.hash, name=flow.name, source=flow.source,
+                                       graph_json=flow.graph_json))
+        keep(session, found, flow.contents)
+    return found
 
 
 def point_id(session: Session, point: OperatingPoint) -> int:

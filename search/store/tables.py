@@ -54,6 +54,25 @@ class FlowRow(Base):
     graph_json: Mapped[str | None]
 
 
+class ContentRow(Base):
+    """The float32 numbers of a parameter, little-endian."""
+
+    __tablename__ = "contents"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    data: Mapped[bytes]
+
+
+class FlowContentRow(Base):
+    """A flow asks for a content; its graph_json says under which file and key."""
+
+    __tablename__ = "flow_contents"
+
+    flow_id: Mapped[int] = mapped_column(ForeignKey("flows.id"), primary_key=True)
+    content_id: Mapped[int] = mapped_column(ForeignKey("contents.id"), primary_key=True)
+
+
 class PointRow(Base):
     __tablename__ = "points"
 

@@ -22,6 +22,7 @@ from vortex.language.parameters import (
     files_of,
     folder_of,
     merged,
+    total_size,
     with_data,
     without_data,
 )
@@ -175,11 +176,12 @@ def test_known_parameters_come_before_any_file(folder: Path) -> None:
     assert Parameters(folder, [known]).find(FILE, "layers").shape == (4, 2, 3)
 
 
-def test_a_content_asked_for_under_two_names_is_declared_once(folder: Path) -> None:
+def test_a_content_asked_for_under_two_names_is_one_content(folder: Path) -> None:
     save_file({"again": WEIGHT}, folder / "copy.safetensors")
     read = Parameters(folder)
     assert read.find(FILE, "w").digest == read.find("copy.safetensors", "again").digest
-    assert read.declared == (of(),)
+    assert read.declared == (of(), of("copy.safetensors", "again"))
+    assert total_size(read.declared) == WEIGHT.nbytes
 
 
 @pytest.mark.parametrize("other", [WEIGHT + 1, WEIGHT.reshape(3, 2), WEIGHT.reshape(1, 2, 3), -WEIGHT])
@@ -200,8 +202,9 @@ def test_a_graph_gives_its_numbers_away_and_gets_them_back() -> None:
 def test_parameters_of_two_flows_keep_their_names_apart() -> None:
     other, third = of(numbers=WEIGHT + 1), of(numbers=WEIGHT + 2)
     found = merged([of()], [of(), other], [third, of("v.safetensors", "v")])
-    assert [(p.file, p.key) for p in found] == [(FILE, "w"), ("w_2.safetensors", "w"), ("w_3.safetensors", "w")]
-    assert [p.digest for p in found] == [of().digest, other.digest, third.digest]
+    assert [(p.file, p.key) for p in found] == [(FILE, "w"), ("w_2.safetensors", "w"), ("w_3.safetensors", "w"),
+                                                ("v.safetensors", "v")]
+    assert [p.digest for p in found] == [of().digest, other.digest, third.digest, of().digest]
 
 
 def test_parameters_written_to_files_are_read_again(tmp_path: Path) -> None:

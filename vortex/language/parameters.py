@@ -50,6 +50,11 @@ def size_of(shape: Sequence[int]) -> int:
     return 4 * math.prod(shape)
 
 
+def total_size(parameters: Sequence[Parameter]) -> int:
+    """Bytes of their contents in float32, each once."""
+    return sum(size_of(shape) for shape in {p.digest: p.shape for p in parameters}.values())
+
+
 def digest_of(shape: Sequence[int], data: bytes) -> str:
     """32 hex digits of a parameter's shape and its float32 numbers."""
     return hashlib.blake2b(json.dumps(list(shape)).encode() + b"\n" + data, digest_size=16).hexdigest()
@@ -74,18 +79,15 @@ class Parameters:
 
     @property
     def declared(self) -> tuple[Parameter, ...]:
-        """Each content once, in the order in which they were asked for."""
-        found: dict[str, Parameter] = {}
-        for parameter in self._found.values():
-            found.setdefault(parameter.digest, parameter)
-        return tuple(found.values())
+        """In the order in which they were asked for; a content may stand under several names."""
+        return tuple(self._found.values())
 
     def find(self, file: object, key: object) -> Parameter:
         """Raises ParameterError."""
         name = checked_name(file, key)
         if name not in self._found:
             self._found[name] = self._known.get(name) or self._read(*name)
-            if sum(size_of(p.shape) for p in self.declared) > MOST_BYTES:
+            if total_size(self.declared) > MOST_BYTES:
                 raise ParameterError(f"the parameters of the flow take more than {MOST_BYTES >> 20} MiB in float32")
         return self._found[name]
 
@@ -161,26 +163,23 @@ def without_data(graph: Graph) -> Graph:
 
 
 def with_data(graph: Graph, contents: Mapping[str, bytes]) -> Graph:
-    """The Graph with the data of its parameters, from `contents` by digest. Raises ParameterError where one lacks."""
-    lacking = next((p for p in graph.parameters if not p.data and p.digest not in contents), None)
+    """The Graph with the data of its parameters, from `contents` by digest. Raises ParameterError where it lacks."""
+    whole = tuple(replace(p, data=contents.get(p.digest, p.data)) for p in graph.parameters)
+    lacking = next((p for p in whole if len(p.data) != size_of(p.shape)), None)
     if lacking is not None:
         raise ParameterError(f'the numbers of "{lacking.key}" of {lacking.file} are not there',
                              hint=f"Its digest is {lacking.digest}.")
-    return replace(graph, parameters=tuple(p if p.data else replace(p, data=contents[p.digest])
-                                           for p in graph.parameters))
+    return replace(graph, parameters=whole)
 
 
 def merged(*several: Sequence[Parameter]) -> tuple[Parameter, ...]:
-    """Parameters of several flows for one: each content once, and no two under one name."""
-    found: dict[str, Parameter] = {}
+    """Parameters of several flows for one: no two under one name, and the first keeps it."""
+    found: dict[tuple[str, str], Parameter] = {}
     for parameter in (p for one in several for p in one):
-        if parameter.digest not in found:
-            taken = {(p.file, p.key) for p in found.values()}
-            stem, count, file = parameter.file.removesuffix(".safetensors"), 1, parameter.file
-            while (file, parameter.key) in taken:
-                count += 1
-                file = f"{stem}_{count}.safetensors"
-            found[parameter.digest] = replace(parameter, file=file)
+        stem, count, file = parameter.file.removesuffix(".safetensors"), 1, parameter.file
+        while found.setdefault((file, parameter.key), replace(parameter, file=file)).digest != parameter.digest:
+            count += 1
+            file = f"{stem}_{count}.safetensors"
     return tuple(found.values())
 
 
