@@ -10,12 +10,21 @@ import torch.nn.functional as functional
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from vortex.compiler.program import Plan, Program
+from vortex.compiler.program import Lists, Plan, Program
 from vortex.serving.embedded.pool import Pool
 from vortex.serving.embedded.prompts import KeyValue
 from vortex.serving.embedded.recording import Moment, Recorder
+from vortex.serving.embedded.renewal import Due, Renewal
 
 NAME = "vortex"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What layers do in a decode step; those in neither set attend densely."""
+
+    select: frozenset[int] = frozenset()  # keep summaries and choose blocks
+    reuse: frozenset[int] = frozenset()   # attend what the last layer before them chose that selects
 
 
 class Step(Protocol):
@@ -88,33 +97,48 @@ class PrefillStep:
         return pool[:, self.shared.flatten()].view(heads, batch, -1, channels).transpose(0, 1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class DecodeStep:
     """One token a request: stored, summarised where it completes a block, then attended as the Program says."""
 
     pool: Pool
     program: Program
-    sparse: frozenset[int]                # layers that select
+    layers: Layers
     plan: Plan
     slots: torch.Tensor                   # int64 [B]
     done: torch.Tensor                    # int64 [M]
+    due: Due
+    renewal: Renewal
     requests: tuple[str, ...] = ()
     recorder: Recorder | None = None
+    _selected: Lists | None = None        # by the last layer that selects
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
         pool_k, pool_v = self.pool.k[layer], self.pool.v[layer]
-        fields, state = self.pool.fields[layer], self.pool.state[layer]
         _write(pool_k, self.slots, k)
         _write(pool_v, self.slots, v)
         batch, heads = k.shape[:2]
         rows = q.reshape(batch, heads, -1, q.shape[3])
         lists = None
-        if layer in self.sparse:
-            if self.done.numel():
-                self.program.update(fields, state, pool_k, pool_v, self.done, layer)
-            if not self.program.fits(self.plan, layer):
-                lists = self.program.select(self.plan, rows, pool_k, pool_v, fields, state, layer)
+        if layer in self.layers.select:
+            lists = self._selected = self._select(layer, rows)
+        elif layer in self.layers.reuse:
+            lists = self._selected
         if self.recorder is not None:
             self.recorder.note(Moment(layer=layer, requests=self.requests, plan=self.plan, q=rows, k=pool_k, v=pool_v,
                                       lists=lists))
         return self.program.attend(self.plan, rows, pool_k, pool_v, lists, scale).reshape(batch, 1, -1, q.shape[3])
+
+    def _select(self, layer: int, q: torch.Tensor) -> Lists | None:
+        """None: every row attends everything."""
+        k, v, fields, state = self.pool.k[layer], self.pool.v[layer], self.pool.fields[layer], self.pool.state[layer]
+        if self.done.numel():
+            self.program.update(fields, state, k, v, self.done, layer)
+
+        def chosen(due: Due, plan: Plan) -> Lists | None:
+            if self.program.fits(plan, layer):
+                return None
+            rows = q if len(due.rows) == q.shape[0] else q[list(due.rows)]
+            return self.program.select(plan, rows, k, v, fields, state, layer)
+
+        return self.renewal.lists(layer, self.requests, self.plan, self.due, chosen)

@@ -14,12 +14,15 @@ from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Geometry, Graph
 from vortex.serving.checkpoint import ModelShape, ModelTokenizer, find_checkpoint, load_tokenizer
+from vortex.serving.embedded.attention import Layers
+from vortex.serving.embedded.checks import check_point, check_requests
 from vortex.serving.embedded.forced import ForcedContext, ForcedShape
 from vortex.serving.embedded.generation import Generation
 from vortex.serving.embedded.pool import Allocator, Pool, PoolShape
 from vortex.serving.embedded.prefix import PrefixCache
 from vortex.serving.embedded.prompts import PromptCache
 from vortex.serving.embedded.recording import Recorder
+from vortex.serving.embedded.renewal import Renewal
 from vortex.serving.embedded.runner import Runner, load_model, stop_tokens
 from vortex.serving.embedded.scheduler import Scheduler, blocks_needed
 from vortex.serving.engine import Completion, Recorded, Recording, Request, StepTimes
@@ -56,7 +59,7 @@ class Serving:
     graph: Graph
     point: OperatingPoint
     program: Program
-    sparse: frozenset[int]                # layers that select
+    layers: Layers
 
 
 class EmbeddedEngine:
@@ -92,16 +95,16 @@ class EmbeddedEngine:
 
     def use(self, graph: Graph | None, point: OperatingPoint) -> None:
         shape, geometry = self._model.shape, self.geometry(point.block_size)
+        if graph is not None and graph.geometry.latent:
+            raise EngineError("the flow is for latent attention (MLA), and the embedded engine serves models with keys "
+                              "and values of their own", hint="Write it as a vFlow, or take an engine that serves MLA.")
         if graph is not None and graph.geometry != geometry:
             raise EngineError(f"the flow was traced for {graph.geometry}, and this model has {geometry}",
                               hint="Trace it again for engine.geometry(point.block_size).")
-        beyond = [layer for layer in point.layers_skip if not 0 <= layer < shape.layers]
-        if beyond:
-            raise EngineError(f"layers_skip names layer {beyond[0]}; the model has layers 0 to {shape.layers - 1}")
+        layers = check_point(point, graph, shape)
         flow = graph or dense_graph(geometry)
-        sparse = frozenset(range(shape.layers)) - set(point.layers_skip) if graph is not None else frozenset[int]()
         self._serving = Serving(graph=flow, point=point, program=compile_flow(flow, point, self._device.type),
-                                sparse=sparse)
+                                layers=layers)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Raises EngineError, before anything runs, for a request that cannot be served."""
@@ -112,7 +115,7 @@ class EmbeddedEngine:
         self._forced = None
         blocks = self._capacity(sorted((blocks_needed(r, size) for r in requests), reverse=True))
         pool = self._pool_of(blocks)
-        pool.furnish(serving.graph, serving.point, serving.sparse)
+        pool.furnish(serving.graph, serving.point, serving.layers.select)
         allocator = Allocator(blocks)
         scheduler = Scheduler(
             waiting=deque(requests), allocator=allocator, block_size=size,
@@ -134,8 +137,8 @@ class EmbeddedEngine:
         if self._forced is None or (self._forced.shape, self._forced.pool.shape) != (shape, pool):
             self._forced = None
             self._forced = ForcedContext(shape, pool)
-        if serving.sparse:
-            self._forced.summarise(serving.graph, serving.point, serving.program, serving.sparse)
+        if serving.layers.select:
+            self._forced.summarise(serving.graph, serving.point, serving.program, serving.layers.select)
         return self._forced.time_steps(self._runner(self._forced.pool), steps)
 
     def record(self, what: Recorded) -> AbstractContextManager[Recording]:
@@ -171,8 +174,9 @@ class EmbeddedEngine:
         return have
 
     def _runner(self, pool: Pool) -> Runner:
-        return Runner(model=self._model.model, pool=pool, program=self._flow.program, sparse=self._flow.sparse,
-                      prompts=self._prompts)
+        serving = self._flow
+        return Runner(model=self._model.model, pool=pool, program=serving.program, layers=serving.layers,
+                      prompts=self._prompts, renewal=Renewal(serving.point))
 
     @property
     def _model(self) -> Loaded:
@@ -185,18 +189,3 @@ class EmbeddedEngine:
         if self._serving is None:
             raise EngineError("the engine has no operating point", hint="Call use(graph, point) first.")
         return self._serving
-
-
-def check_requests(requests: Sequence[Request], shape: ModelShape) -> None:
-    """Raises EngineError for the first request that cannot be."""
-    seen: set[str] = set()
-    for request in requests:
-        if request.id in seen:
-            raise EngineError(f"two requests are called {request.id!r}", hint="Ids are unique within a call.")
-        seen.add(request.id)
-        if not request.tokens or request.max_new_tokens < 1:
-            raise EngineError(f"request {request.id!r} has nothing to do",
-                              hint="A request has at least one token and asks for at least one.")
-        strange = [token for token in request.tokens if not 0 <= token < shape.vocabulary]
-        if strange:
-            raise EngineError(f"request {request.id!r} holds token {strange[0]}; the vocabulary has {shape.vocabulary}")

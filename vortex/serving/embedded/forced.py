@@ -60,7 +60,7 @@ class ForcedContext:
         shape, per_request = self.shape, self.shape.blocks(self.pool.shape.block_size)
         blocks = [range(1 + row * per_request, 1 + (row + 1) * per_request) for row in range(shape.batch)]
         batch = Batch([str(row) for row in range(shape.batch)], [shape.seed + row for row in range(shape.batch)],
-                      blocks, self.pool.shape.device)
+                      blocks, [shape.context + 1] * shape.batch, self.pool.shape.device)
         tokens, seconds = [FIRST_TOKEN] * shape.batch, []
         for step in range(steps):
             began = time.perf_counter()

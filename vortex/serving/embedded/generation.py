@@ -48,7 +48,8 @@ class Generation:
         running = list(self.scheduler.running)
         if self._batch is None:
             self._batch = Batch([entry.request.id for entry in running], [entry.request.seed for entry in running],
-                                [entry.blocks for entry in running], self.runner.pool.shape.device)
+                                [entry.blocks for entry in running],
+                                [len(entry.request.tokens) + 1 for entry in running], self.runner.pool.shape.device)
         logits = self.runner.decode(self._batch, [entry.tokens[-1] for entry in running],
                                     [len(entry.tokens) for entry in running], self.recorder)
         self._append(running, logits)

@@ -7,13 +7,14 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from vortex.compiler.program import Program
+from vortex.compiler.program import Plan, Program
 from vortex.errors import ModelError
 from vortex.serving.checkpoint import Checkpoint, first_line, local_first, quiet
-from vortex.serving.embedded.attention import NAME, DecodeStep, PrefillStep, Step, register
+from vortex.serving.embedded.attention import NAME, DecodeStep, Layers, PrefillStep, Step, register
 from vortex.serving.embedded.pool import Pool
 from vortex.serving.embedded.prompts import Prefilled, PromptCache
 from vortex.serving.embedded.recording import Recorder
+from vortex.serving.embedded.renewal import Due, Renewal
 
 
 def load_model(checkpoint: Checkpoint, device: torch.device) -> PreTrainedModel:
@@ -40,13 +41,17 @@ def stop_tokens(model: PreTrainedModel) -> tuple[int, ...]:
 
 
 class Batch:
-    """Requests that decode together, and their block tables: made when the company changes, not every step."""
+    """Requests that decode together, and their block tables: made when the company changes, not every step.
 
-    def __init__(self, ids: Sequence[str], seeds: Sequence[int], blocks: Sequence[Sequence[int]],
+    `begins` are the lengths at their first decode steps.
+    """
+
+    def __init__(self, ids: Sequence[str], seeds: Sequence[int], blocks: Sequence[Sequence[int]], begins: Sequence[int],
                  device: torch.device) -> None:
         self.ids = tuple(ids)
         self.seeds = tuple(seeds)
         self.blocks = tuple(blocks)
+        self.begins = tuple(begins)
         widest = max(len(own) for own in blocks)
         self._tables = torch.tensor([[*own, *[0] * (widest - len(own))] for own in blocks], device=device)
 
@@ -61,13 +66,14 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Runner:
-    """Stateless beside the pool: everything else that a pass needs is in its arguments."""
+    """Stateless beside the pool and what is kept between selections: the rest that a pass needs is in its arguments."""
 
     model: PreTrainedModel
     pool: Pool
     program: Program
-    sparse: frozenset[int]                # layers that keep summaries and select
+    layers: Layers
     prompts: PromptCache
+    renewal: Renewal
 
     @torch.inference_mode()
     def prefill(self, tokens: Sequence[Sequence[int]], start: int, blocks: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -77,7 +83,7 @@ class Runner:
         tables = self._ids([own[:filled] for own in blocks])
         positions = torch.arange(start, start + count, device=self._device)
         step = PrefillStep(
-            pool=self.pool, program=self.program, sparse=self.sparse,
+            pool=self.pool, program=self.program, sparse=self.layers.select,
             slots=(tables[:, positions // size] * size + positions % size).flatten(),
             shared=tables[:, :start // size], done=tables[:, start // size:(start + count) // size].flatten(),
         )
@@ -98,15 +104,26 @@ class Runner:
         size = self.pool.shape.block_size
         open_blocks = [own[(length - 1) // size] for own, length in zip(batch.blocks, lens, strict=True)]
         pairs = list(zip(open_blocks, lens, strict=True))
+        tables = batch.tables([-(-length // size) for length in lens])
+        plan = self.program.plan(lens, tables, batch.seeds)
         step = DecodeStep(
-            pool=self.pool, program=self.program, sparse=self.sparse,
-            plan=self.program.plan(lens, batch.tables([-(-length // size) for length in lens]), batch.seeds),
+            pool=self.pool, program=self.program, layers=self.layers, plan=plan, renewal=self.renewal,
+            due=self._due(batch, lens, tables, plan),
             slots=self._ids([block * size + (length - 1) % size for block, length in pairs]),
             done=self._ids([block for block, length in pairs if length % size == 0]),
             requests=batch.ids, recorder=recorder,
         )
         ids, positions = self._ids(tokens)[:, None], self._ids(lens)[:, None] - 1
         return self._forward(ids, positions, step)
+
+    def _due(self, batch: Batch, lens: Sequence[int], tables: torch.Tensor, plan: Plan) -> Due:
+        """Who selects in this step: the first after a request's prefill, and every n-th from there."""
+        every = self.program.point.renew_every
+        rows = tuple(row for row, length in enumerate(lens) if (length - batch.begins[row]) % every == 0)
+        if len(rows) == len(lens) or not rows:
+            return Due(rows=rows, plan=plan if rows else None)
+        chosen = [[values[row] for row in rows] for values in (lens, batch.seeds)]
+        return Due(rows=rows, plan=self.program.plan(chosen[0], tables[list(rows)], chosen[1]))
 
     @property
     def _device(self) -> torch.device:
