@@ -1,0 +1,96 @@
+"""Flows in the upstream's spelling select and attend what an oracle in NumPy loops says, which shares no code with us."""
+import pytest
+
+from tests.compiler.duel import Duel
+from tests.compiler.grid import CELLS, Cell, cell_of, duel_of
+from tests.oracle.corpus import ENTRIES, REFERENCE, Entry
+from vortex.config import OperatingPoint
+
+STATEFUL = [entry for entry in ENTRIES if entry.keeps_state]
+
+
+def test_the_corpus_holds_the_reference_flows_and_forty_more() -> None:
+    names = {entry.name for entry in ENTRIES}
+    assert names >= REFERENCE and len(names - REFERENCE) >= 40 and len(names) == len(ENTRIES)
+
+
+def test_the_cells_cover_every_pair_of_sizes() -> None:
+    for one in ("group", "block", "blocks_per_page"):
+        for two in ("group", "block", "blocks_per_page"):
+            whole = {(getattr(a, one), getattr(b, two)) for a in CELLS for b in CELLS}
+            assert one == two or {(getattr(c, one), getattr(c, two)) for c in CELLS} == whole
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_flow_at_sizes_of_its_own(entry: Entry) -> None:
+    """Lengths below, at and above the budget, an open last block, steps in which blocks are completed."""
+    duel = duel_of(entry, cell_of(ENTRIES.index(entry)))
+    fit = sum(length <= 3 * duel.point.block_size for length in duel.lens)
+    for _ in range(3):
+        duel.step()
+        duel.grow()
+    assert duel.selected and fit
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("name", ["gqa_quest_sparse_attention", "running_avg_block_sparse"])
+def test_every_size_with_an_envelope_and_with_state(name: str, cell: Cell) -> None:
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    duel = duel_of(entry, cell)
+    for _ in range(3):
+        duel.step()
+        duel.grow()
+
+
+@pytest.mark.parametrize("entry", STATEFUL, ids=lambda entry: entry.name)
+def test_state_over_many_steps(entry: Entry) -> None:
+    """Rows begin to be scored on the way, blocks leave the last ones and join the scored ones with their first value."""
+    duel = duel_of(entry, Cell(2, 16, 2), lens=[78, 79, 118, 207])
+    for _ in range(36 if not entry.latent else 20):
+        duel.step()
+        duel.grow()
+    assert duel.compared
+
+
+@pytest.mark.parametrize("name", ["gqa_quest_sparse_attention", "agent_state_from_summary_cls", "running_avg_block_sparse"])
+def test_fields_and_state_are_rounded_to_the_points_dtype(name: str) -> None:
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    duel = duel_of(entry, Cell(4, 16, 1), dtype="bfloat16")
+    for _ in range(5):
+        duel.step()
+        duel.grow()
+
+
+@pytest.mark.parametrize("changes", [
+    {"topk_val": 0, "topk_ratio": 0.0}, {"topk_val": 1, "topk_ratio": 0.5}, {"topk_val": 0, "topk_ratio": 1.0},
+    {"block_reserved_bos": 0, "block_reserved_eos": 1}, {"block_reserved_bos": 3, "block_reserved_eos": 4},
+])
+@pytest.mark.parametrize("name", ["gqa_block_sparse_attention", "agent_two_states_cls", "agent_union_with_state_cls"])
+def test_budgets_and_reserved_blocks(name: str, changes: dict[str, object]) -> None:
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    duel = duel_of(entry, Cell(2, 16, 1), **changes)
+    for _ in range(3):
+        duel.step()
+        duel.grow()
+
+
+def test_a_budget_of_each_head() -> None:
+    entry = next(entry for entry in ENTRIES if entry.name == "running_avg_block_sparse")
+    duel = duel_of(entry, Cell(2, 16, 1), topk_layers=(7, (1, 6)))
+    duel.engine.budget = lambda blocks, head: (1, 6)[head] + 3
+    for _ in range(4):
+        duel.step()
+        duel.grow()
+
+
+def test_the_duel_notices_a_wrong_budget_and_a_wrong_score() -> None:
+    entry = next(entry for entry in ENTRIES if entry.name == "block_sparse_attention")
+    duel = duel_of(entry, Cell(2, 16, 1))
+    duel.engine.budget = lambda blocks, head: 6
+    with pytest.raises(AssertionError):
+        duel.step()
+    other = next(entry for entry in ENTRIES if entry.name == "gqa_quest_sparse_attention")
+    wrong = Duel(duel_of(other, Cell(2, 16, 1)).graph, entry.flow(), OperatingPoint(topk_val=2, topk_ratio=0.0), [200, 230])
+    with pytest.raises(AssertionError):
+        for _ in range(3):
+            wrong.step()
