@@ -4,20 +4,28 @@ import sys
 from pathlib import Path
 
 import vortex.language.ops as ops  # noqa: F401  (fills the registry)
-from vortex.language.ops.record import OPS, Op
+from vortex.language.ops.prose import listed, tell
+from vortex.language.ops.record import Op
 
 HERE = Path(__file__).parent / "reference"
 COMMANDS = ("run", "resume", "status", "frontier", "show", "why", "eval", "export", "verify", "check", "flows", "ops", "doctor")
 
 
 def entry(op: Op) -> str:
-    sides = " and ".join(sorted(op.sides))
-    return f"### `{op.name}`\n\n{op.meaning}\n\n- written: `{op.usage}`\n- in: {sides}\n"
+    told = tell(op)
+    rows = [("written", f"`{op.usage}`"), ("in", " and ".join(told["sides"])), ("shapes", "; ".join(told["shapes"])),
+            ("upstream", "; ".join(f"`{one}`".replace(" is ", "` is `", 1) for one in told["upstream"]))]
+    if told["operations"] or told["bytes"]:
+        rows.append(("cost", f"{told['operations']} operations, {told['bytes']} bytes {told['per']}"))
+    lines = "\n".join(f"- {name}: {text}" for name, text in rows if text)
+    return f"### `{op.name}`\n\n{op.meaning}\n\n{lines}\n"
 
 
 def ops_page() -> str:
-    head = "# Ops\n\nGenerated from the op records by `make docs`. Values are `[lead, a, b]`: axis 1 is `a`, axis 2 is `b`.\n"
-    return "\n".join([head, *(entry(op) for op in sorted(OPS.values(), key=lambda op: op.name) if op.usage)])
+    head = "# Ops\n\nGenerated from the op records by `make docs`. Values are `[lead, a, b]`: axis 1 is `a`, axis 2 is `b`. "\
+           "A cost is that of the\nfirst shapes shown, of a kernel of its own in float32, for each block (or row). `upstream` "\
+           "is the same written with\nthe op objects of the public `vortex_torch`.\n"
+    return "\n".join([head, *(entry(op) for op in listed())])
 
 
 def help_text(command: str) -> str:

@@ -1,5 +1,6 @@
 """`vortex ops`: the words of the language, or one of them."""
 import difflib
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -7,27 +8,30 @@ import typer
 from agent.cli.options import Json
 from agent.cli.text import columns, to_json
 from vortex.errors import UnknownOp
-from vortex.language.ops.record import OPS, Op
+from vortex.language.ops.prose import listed, paragraph, tell
 
 
 def command(name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell about this one.")] = None,
             json: Json = False) -> None:
     """The ops: how each is written, what it means, where it may stand."""
-    if name is not None and name not in OPS:
-        raise UnknownOp(f"there is no op {name!r}", hint=_nearest(name))
-    told = [_told(op) for op in OPS.values() if name in (None, op.name)]
+    ops = listed()
+    if name is not None and name not in [op.name for op in ops]:
+        raise UnknownOp(f"there is no op {name!r}", hint=_nearest(name, [op.name for op in ops]))
+    ops = [op for op in ops if name in (None, op.name)]
     if json:
-        print(to_json(told))
+        print(to_json([{**tell(op), "paragraph": paragraph(op)} for op in ops]))
     elif name is None:
-        print(columns([(one["name"], one["usage"], one["meaning"]) for one in told]))
+        print(columns([(op.name, op.usage, op.meaning) for op in ops]))
     else:
-        print(columns([(key, value if isinstance(value, str) else ", ".join(value)) for key, value in told[0].items()]))
+        print(columns(_rows(tell(ops[0]))))
 
 
-def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, OPS, n=1)
+def _rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of what there is to tell; a list is told line by line."""
+    lines = {key: value if isinstance(value, list) else [value] for key, value in told.items()}
+    return [(key if at == 0 else "", str(line)) for key, values in lines.items() for at, line in enumerate(values)]
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
     return f"Did you mean {near[0]}?" if near else "`vortex ops` lists them."
-
-
-def _told(op: Op) -> dict[str, Any]:
-    return {"name": op.name, "usage": op.usage, "meaning": op.meaning, "sides": sorted(str(side) for side in op.sides)}

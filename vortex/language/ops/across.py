@@ -57,8 +57,8 @@ define(Op(
     sides=INDEXER, across_blocks=True, operations=lambda types, out: 4 * out.rows * out.cols,
     samples=(Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={"scale": 1.0}),
              Sample(args=(Type(Lead.BLOCK, 2, 3),), attrs={"scale": -0.5})),
-    upstream=(Upstream(name="Softmax", sides=INDEXER, params=(("dim", 0), ("scale", 1.0)), check=_check_softmax,
-                       write=lambda x, dim, scale: x._apply("softmax", scale=float(scale))),),
+    upstream=(Upstream(name="Softmax", means="ops.softmax(x, scale)", sides=INDEXER, params=(("dim", 0), ("scale", 1.0)),
+                       check=_check_softmax, write=lambda x, dim, scale: x._apply("softmax", scale=float(scale))),),
 ))
 _normalize_word = Word(name="normalize")
 define(Op(
@@ -66,7 +66,7 @@ define(Op(
     noun="normalized", usage=_normalize_word.usage, spelling=_normalize_word.spell, word=_normalize_word, infer=_same,
     evaluate=_normalize, sides=INDEXER, across_blocks=True, samples=SAMPLES,
     operations=lambda types, out: 3 * out.rows * out.cols,
-    upstream=(Upstream(name="Normalize", sides=INDEXER, params=(("dim", 0),), check=one_of(0),
+    upstream=(Upstream(name="Normalize", means="ops.normalize(x)", sides=INDEXER, params=(("dim", 0),), check=one_of(0),
                        write=lambda x, dim: x._apply("normalize")),),
 ))
 
@@ -147,7 +147,7 @@ define(Op(
         Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={"taps": (0.5, 0.3, 0.2)}),
         Sample(args=(Type(Lead.BLOCK, 1, 2),), attrs={"taps": (((1.0, 2.0),), ((0.5, -1.0),))}),
     ),
-    upstream=(Upstream(name="Conv1d", sides=INDEXER, check=_check_conv, write=_conv_object,
+    upstream=(Upstream(name="Conv1d", means="ops.conv(x, weight)", sides=INDEXER, check=_check_conv, write=_conv_object,
                        params=(("weight", REQUIRED), ("dim", 0), ("dtype", None), ("device", None))),),
 ))
 

@@ -28,9 +28,10 @@ def _compared(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometr
     return broadcast(types, attrs, geometry)
 
 
-def _object(name: str) -> Upstream:
+def _object(name: str, symbol: str) -> Upstream:
     """The upstream's WhereX: 0 where the relation holds, else -1e30, to be added to a score."""
     return Upstream(name="Where" + name.title().replace("_", ""), sides=BOTH, tensors=2,
+                    means=f"0 where x {symbol} y, else -1e30",
                     write=lambda x, y: x._apply(name, y)._apply("where", 0.0, NEVER))
 
 
@@ -38,7 +39,7 @@ def _relation(name: str, symbol: str, meaning: str, holds: "Relation") -> None:
     define(Op(
         name=name, meaning=f"1 where x is {meaning} y, else 0.", noun="gate", usage=f"x {symbol} y",
         spelling=infix(symbol), infer=_compared, evaluate=lambda scope, x, y: holds(x, y).to(x.dtype),
-        samples=SAMPLES, numbers=True, upstream=(_object(name),),
+        samples=SAMPLES, numbers=True, upstream=(_object(name, symbol),),
     ))
 
 

@@ -30,16 +30,16 @@ def infix(symbol: str) -> Callable[[Sequence[str], Mapping[str, Any]], str]:
 
 # Op objects of the upstream. Their alpha and beta are spelled out, so that both spellings meet in one Graph.
 SCALARS = (("alpha", 0.0), ("beta", 1.0))
-ADD = Upstream(name="Add", sides=BOTH, tensors=2, params=(("alpha", 1.0), ("beta", 1.0)), check=numbers,
-               write=weighed_sum)
-MULTIPLY = Upstream(name="Multiply", sides=BOTH, tensors=2, params=(("alpha", 1.0), ("beta", 1.0)),
+ADD = Upstream(name="Add", means="alpha * x + beta * y", sides=BOTH, tensors=2, params=(("alpha", 1.0), ("beta", 1.0)),
+               check=numbers, write=weighed_sum)
+MULTIPLY = Upstream(name="Multiply", means="x * y", sides=BOTH, tensors=2, params=(("alpha", 1.0), ("beta", 1.0)),
                     write=lambda x, y, alpha, beta: x * y)
-ADD_MUL = Upstream(name="Add_Mul", sides=BOTH, params=SCALARS, check=numbers, write=affine)
+ADD_MUL = Upstream(name="Add_Mul", means="beta * x + alpha", sides=BOTH, params=SCALARS, check=numbers, write=affine)
 
 
 def _of_affine(name: str, op: str) -> Upstream:
     """op(beta * x + alpha)."""
-    return Upstream(name=name, sides=BOTH, params=SCALARS, check=numbers,
+    return Upstream(name=name, means=f"(beta * x + alpha).{op}()", sides=BOTH, params=SCALARS, check=numbers,
                     write=lambda x, alpha, beta: affine(x, alpha, beta)._apply(op))
 
 
@@ -60,8 +60,8 @@ def _silu_object(x: Any, alpha: float, beta: float) -> Any:
     return x.silu() if alpha == 0 and beta == -1 else x * _sigmoid_object(x, alpha, beta)
 
 
-def _gate_object(name: str, write: Callable[..., Any]) -> Upstream:
-    return Upstream(name=name, sides=BOTH, params=(("alpha", 0.0), ("beta", 0.0)), check=numbers, write=write)
+def _gate_object(name: str, means: str, write: Callable[..., Any]) -> Upstream:
+    return Upstream(name=name, means=means, sides=BOTH, params=(("alpha", 0.0), ("beta", 0.0)), check=numbers, write=write)
 
 
 def _operator(name: str, symbol: str, meaning: str, noun: str, evaluate: "Binary", *upstream: Upstream) -> None:
@@ -77,7 +77,7 @@ def _extreme(name: str, meaning: str, noun: str, evaluate: "Binary") -> None:
     define(Op(
         name=name, meaning=meaning, noun=noun, usage=word.usage, spelling=word.spell, word=word, infer=broadcast,
         evaluate=lambda scope, x, y: evaluate(x, y), samples=BINARY_SAMPLES, numbers=True, commutative=True,
-        upstream=(Upstream(name=name.title(), sides=BOTH, tensors=2, write=lambda x, y: x._apply(name, y)),),
+        upstream=(Upstream(name=name.title(), means=word.usage, sides=BOTH, tensors=2, write=lambda x, y: x._apply(name, y)),),
     ))
 
 
@@ -108,6 +108,8 @@ _function("log", "The natural logarithm: NaN below zero, minus infinity at zero.
           _of_affine("Log", "log"))
 _function("sqrt", "The square root: NaN below zero.", lambda x: x.sqrt())
 _function("relu", "x where it is positive, else 0, of NaN too.", lambda x: x.where(x > 0, 0.0),
-          _gate_object("Relu", _relu_object))
-_function("sigmoid", "1 / (1 + exp(-x)).", lambda x: x.sigmoid(), _gate_object("Sigmoid", _sigmoid_object))
-_function("silu", "x / (1 + exp(-x)).", lambda x: x * x.sigmoid(), _gate_object("Silu", _silu_object))
+          _gate_object("Relu", "x if x >= alpha else beta", _relu_object))
+_function("sigmoid", "1 / (1 + exp(-x)).", lambda x: x.sigmoid(),
+          _gate_object("Sigmoid", "1 / (1 + exp(beta * x + alpha))", _sigmoid_object))
+_function("silu", "x / (1 + exp(-x)).", lambda x: x * x.sigmoid(),
+          _gate_object("Silu", "x / (1 + exp(beta * x + alpha))", _silu_object))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.objects import BOTH, numbers, one_of
-from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
+from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define, nothing_moved
 from vortex.language.ops.shapes import finite, inner_axis, joint_lead, shown, sized, whole, with_axis
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ define(Op(
     usage="x[..., a:b]", infer=_slice_type,
     spelling=lambda texts, attrs: _at_axis(texts[0], attrs["dim"], f"{attrs['start']}:{attrs['stop']}"),
     evaluate=lambda scope, x, *, dim, start, stop: x.narrow(dim - 3, start, stop - start),
-    operations=lambda types, out: 0,
+    operations=lambda types, out: 0, bytes_moved=nothing_moved,
     samples=(
         Sample(args=(Type(Lead.BLOCK, 4, 6),), attrs={"dim": 1, "start": 1, "stop": 3}),
         Sample(args=(Type(Lead.ROW, 4, 6),), attrs={"dim": 2, "start": 0, "stop": 5}),
@@ -63,6 +63,7 @@ define(Op(
     name="gather", meaning="The listed indices of axis 1 (x[:, [i, j]]) or 2 (x[..., [i, j]]).", noun="picked",
     usage="x[..., [3, 5]]", infer=_gather_type, evaluate=_gather,
     spelling=lambda texts, attrs: _at_axis(texts[0], attrs["dim"], str(list(attrs["indices"]))),
+    operations=lambda types, out: 0, bytes_moved=lambda types, out: 8 * out.rows * out.cols,
     samples=(
         Sample(args=(Type(Lead.BLOCK, 4, 6),), attrs={"dim": 1, "indices": (3, 0, 0)}),
         Sample(args=(Type(Lead.ROW, 4, 6),), attrs={"dim": 2, "indices": (5, 1)}),
@@ -111,14 +112,14 @@ define(Op(
     name="mask", noun="mask", usage=_mask_word.usage, spelling=_mask_word.spell, word=_mask_word, infer=_mask_type,
     meaning="A value of the shape of x, whose numbers do not matter: inside at the indices start .. stop of axis dim, "
             "outside at the others.",
-    evaluate=_mask, operations=lambda types, out: 0,
+    evaluate=_mask, operations=lambda types, out: 0, bytes_moved=lambda types, out: 4 * out.rows * out.cols,
     samples=(
         Sample(args=(Type(Lead.BLOCK, 2, 6),), attrs={"start": 1, "stop": 4, "dim": 2, "inside": 1.0, "outside": 0.0}),
         Sample(args=(Type(Lead.ROW, 4, 3),), attrs={"start": 2, "stop": 2, "dim": 1, "inside": 0.5, "outside": -2.0}),
         Sample(args=(Type(Lead.BLOCK, 4, 3),), attrs={"start": 0, "stop": 4, "dim": 1, "inside": 3.0, "outside": 9.0}),
     ),
     upstream=(Upstream(
-        name="MaskSlice", sides=BOTH, check=_check_mask,
+        name="MaskSlice", means="ops.mask(x, start, end, dim, alpha, beta)", sides=BOTH, check=_check_mask,
         params=(("start", REQUIRED), ("end", REQUIRED), ("dim", REQUIRED), ("alpha", 1.0), ("beta", 0.0)),
         write=lambda x, start, end, dim, alpha, beta: x._apply(
             "mask", start=start, stop=end, dim=dim, inside=float(alpha), outside=float(beta))),),
@@ -164,11 +165,11 @@ _reshape_word = Word(name="reshape", method=True, params=(("rows", REQUIRED), ("
 define(Op(
     name="reshape", meaning="The same numbers, row by row, as rows x cols.", noun="reshaped", usage=_reshape_word.usage,
     spelling=lambda texts, attrs: f"({texts[0]}).reshape({attrs['rows']}, {attrs['cols']})",
-    word=_reshape_word, infer=_reshape_type, operations=lambda types, out: 0,
+    word=_reshape_word, infer=_reshape_type, operations=lambda types, out: 0, bytes_moved=nothing_moved,
     evaluate=lambda scope, x, *, rows, cols: x.reshape(*x.shape[:-2], rows, cols),
     samples=(Sample(args=(Type(Lead.BLOCK, 4, 6),), attrs={"rows": 3, "cols": 8}),),
     upstream=(Upstream(
-        name="Reshape", sides=BOTH, check=_check_sizes,
+        name="Reshape", means="x.reshape(x2, y2); batch_dim is -1", sides=BOTH, check=_check_sizes,
         params=(("batch_dim", REQUIRED), ("x2", REQUIRED), ("y2", REQUIRED)),
         write=lambda x, batch_dim, x2, y2: x if x.shape[1:] == (x2, y2) else x.reshape(x2, y2)),),
 ))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument
 from vortex.ir import Attr, Geometry, Lead, Type
-from vortex.language.ops.record import OPS, REQUIRED, Op, Sample, Word, define
+from vortex.language.ops.record import OPS, REQUIRED, Op, Sample, Word, define, nothing_moved
 from vortex.language.ops.shapes import shown, sized, whole
 from vortex.language.symbols import Value, tape
 
@@ -42,9 +42,9 @@ define(Op(
                           "[rows, cols]; of the layer, and of the kv head, where the file holds one for each.",
     noun="weight", usage=_word.usage, spelling=_word.spell, infer=_type, evaluate=_supplied, leaf=True,
     samples=(Sample(args=(), attrs={"digest": "0" * DIGITS, "rows": 2, "cols": 8}),),
-    operations=lambda types, out: 0,
+    operations=lambda types, out: 0, bytes_moved=nothing_moved,
 ))
 define(Op(
-    name="declared", meaning="The word of `param`, which finds the file.", usage=_word.usage, spelling=_word.spell,
+    name="declared", meaning="The word of `param`, which finds the file.", usage="", spelling=_word.spell,
     word=_word, infer=_type, evaluate=_supplied, written_as=_declared,
 ))

@@ -67,6 +67,7 @@ define(Op(
     meaning="The entries of axis 1 or 2 that the one row of index names; indices are rounded and brought into range, NaN "
             "counts as 0.",
     evaluate=_take, operations=lambda types, out: out.rows * out.cols,
+    bytes_moved=lambda types, out: 4 * (types[1].cols + 2 * out.rows * out.cols),
     samples=(
         Sample(args=(Type(Lead.BLOCK, 2, 6), Type(Lead.ROW, 1, 3)), attrs={"dim": 2}),
         Sample(args=(Type(Lead.ROW, 4, 3), Type(Lead.BLOCK, 1, 5)), attrs={"dim": 1}),

@@ -6,7 +6,7 @@ from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.elementwise import infix
 from vortex.language.ops.objects import BOTH, INDEXER
-from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
+from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define, nothing_moved
 from vortex.language.ops.shapes import broadcast, joint_lead, shown, sized, whole
 
 if TYPE_CHECKING:
@@ -67,16 +67,16 @@ define(Op(
         Sample(args=(Type(Lead.BLOCK, 2, 8), Type(Lead.BLOCK, 8, 1)), attrs={}),
         Sample(args=(Type(Lead.ROW, 4, 4), Type(Lead.ROW, 4, 2)), attrs={}),
     ),
-    upstream=(Upstream(name="GeMM", sides=BOTH, tensors=2, write=_gemm),
-              Upstream(name="GeMV", sides=INDEXER, tensors=2, write=_gemv)),
+    upstream=(Upstream(name="GeMM", means="y @ x.T", sides=BOTH, tensors=2, write=_gemm),
+              Upstream(name="GeMV", means="y @ x.T of one row each", sides=INDEXER, tensors=2, write=_gemv)),
 ))
 define(Op(
     name="transpose", meaning="Axes 1 and 2 swapped; also written x.transpose().", noun="flipped", usage="x.T",
     spelling=lambda texts, attrs: f"({texts[0]}).T", evaluate=lambda scope, x: x.transpose(-1, -2),
     infer=lambda types, attrs, geometry: Type(types[0].lead, types[0].cols, types[0].rows),
-    operations=lambda types, out: 0,
+    operations=lambda types, out: 0, bytes_moved=nothing_moved,
     samples=(Sample(args=(Type(Lead.BLOCK, 3, 5),), attrs={}), Sample(args=(Type(Lead.ROW, 1, 5),), attrs={})),
-    upstream=(Upstream(name="Transpose", sides=INDEXER, write=lambda x: x.T),),
+    upstream=(Upstream(name="Transpose", means="x.T", sides=INDEXER, write=lambda x: x.T),),
 ))
 
 
@@ -138,6 +138,6 @@ define(Op(
         Sample(args=(Type(Lead.BLOCK, 3, 2), Type(Lead.BLOCK, 1, 4)), attrs={"dim": 2}),
         Sample(args=(Type(Lead.BLOCK, 3, 2), Type(Lead.ROW, 2, 4)), attrs={"dim": (1, 2)}),
     ),
-    upstream=(Upstream(name="Kron", sides=INDEXER, tensors=2, params=(("dim", (1, 2)),), check=_check_axes,
-                       write=_kron_object),),
+    upstream=(Upstream(name="Kron", means="ops.kron(x, y, dim)", sides=INDEXER, tensors=2, params=(("dim", (1, 2)),),
+                       check=_check_axes, write=_kron_object),),
 ))

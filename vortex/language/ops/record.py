@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vortex.errors import UnknownOp
-from vortex.ir import Geometry, Type
+from vortex.ir import Geometry, Lead, Type
 
 if TYPE_CHECKING:
     import torch
@@ -98,11 +98,24 @@ class Upstream:
     """
 
     name: str
+    means: str                                                    # for people: a formula of the operands x, y
     write: Callable[..., Any]
     sides: frozenset[Side]
     tensors: int = 1
     params: tuple[tuple[str, Any], ...] = ()
     check: Callable[..., None] = lambda **params: None
+
+
+def read_and_written(args: Sequence[Type], out: Type) -> int:
+    """Bytes in float32 that a kernel of this op alone moves for one block, or for one row where nothing is per block."""
+    leads = {t.lead for t in (*args, out)}
+    lead = Lead.BLOCK if Lead.BLOCK in leads else out.lead
+    return 4 * sum(t.rows * t.cols for t in (*args, out) if t.lead is lead)
+
+
+def nothing_moved(args: Sequence[Type], out: Type) -> int:
+    """Of a leaf, whose reader moves it, and of another view of the same numbers."""
+    return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +137,7 @@ class Op:
     sides: frozenset[Side] = frozenset({Side.CACHE, Side.INDEXER})
     samples: tuple[Sample, ...] = ()
     operations: Callable[[Sequence[Type], Type], int] = lambda args, out: out.rows * out.cols   # per value, for cost
+    bytes_moved: Callable[[Sequence[Type], Type], int] = read_and_written
     commutative: bool = False
     across_blocks: bool = False                                   # ranges over the blocks of a row
     word: Word | None = None

@@ -62,14 +62,15 @@ def _of_neighbours(x: Any, name: str, dim: int, k: int) -> Any:
 def _objects(name: str, called: str) -> tuple[Upstream, ...]:
     """The upstream's reduction on either side; the cache side has one of neighbours as well, and no sum."""
     params = (("dim", 1),)
-    indexer = Upstream(name=called, sides=INDEXER, params=params, check=one_of(0, 1, 2),
+    indexer = Upstream(name=called, means=f"x.{name}(dim)", sides=INDEXER, params=params, check=one_of(0, 1, 2),
                        write=lambda x, dim: getattr(x, name)(dim=dim))
     if name == "sum":
         return (indexer,)
     return (
         indexer,
-        Upstream(name=called, sides=CACHE, params=params, check=one_of(1, 2), write=indexer.write),
-        Upstream(name=f"{called}Interleave", sides=CACHE, params=(("dim", 1), ("k", 2)), check=_check_groups,
+        Upstream(name=called, means=f"x.{name}(dim)", sides=CACHE, params=params, check=one_of(1, 2), write=indexer.write),
+        Upstream(name=f"{called}Interleave", means=f"x.{name}(dim, every=k)", sides=CACHE,
+                 params=(("dim", 1), ("k", 2)), check=_check_groups,
                  write=lambda x, dim, k: _of_neighbours(x, name, dim, k)),
     )
 

@@ -79,10 +79,11 @@ define(Op(
     samples=(Sample(args=(SCORE,), attrs={}), Sample(args=(SCORE,), attrs={"k": 29}),
              Sample(args=(SCORE,), attrs={"tolerance": 0.2})),
     upstream=(
-        Upstream(name="topK", sides=INDEXER, write=lambda score: score._apply("topk")),
-        Upstream(name="approxTopK", sides=INDEXER, params=(("tolerate_ratio", 0.0),), check=_check_tolerance,
-                 write=_approximate),
-        Upstream(name="TopK", sides=INDEXER, params=(("k", REQUIRED),), check=_check_k,
+        Upstream(name="topK", means="ops.topk(x)", sides=INDEXER, write=lambda score: score._apply("topk")),
+        Upstream(name="approxTopK", means="ops.topk(x, tolerance=tolerate_ratio)", sides=INDEXER,
+                 params=(("tolerate_ratio", 0.0),),
+                 check=_check_tolerance, write=_approximate),
+        Upstream(name="TopK", means="ops.topk(x, k)", sides=INDEXER, params=(("k", REQUIRED),), check=_check_k,
                  write=lambda score, k: score._apply("topk", k=k)),
     ),
 ))
@@ -115,7 +116,7 @@ define(Op(
     meaning="The blocks that either selection takes, each once.",
     evaluate=lambda scope, a, b: join(scope, a, b, dim=2), sides=INDEXER, commutative=True,
     samples=(Sample(args=(SELECTION, SELECTION), attrs={}),), operations=lambda types, out: 0,
-    upstream=(Upstream(name="Union", sides=INDEXER, tensors=2, write=lambda a, b: a | b),),
+    upstream=(Upstream(name="Union", means="x | y", sides=INDEXER, tensors=2, write=lambda a, b: a | b),),
 ))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from vortex.errors import BadArgument
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.noise import uniform
-from vortex.language.ops.record import Op, Sample, Scope, Side, Word, define
+from vortex.language.ops.record import Op, Sample, Scope, Side, Word, define, nothing_moved
 from vortex.language.ops.shapes import unchanged
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     Reading = Callable[[Scope], torch.Tensor]
 
 LARGEST_NUMBER = 3.4e38
-KEYS_AND_VALUES = ("k", "v")
 
 
 def _query_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
@@ -56,22 +55,24 @@ def _number(scope: Scope, *, value: float) -> "torch.Tensor":
 define(Op(name="input", meaning="The query: one row for each head of the group.", noun="q", usage="q",
           spelling=lambda texts, attrs: str(attrs["name"]), infer=_query_type, evaluate=_supplied, leaf=True,
           samples=(Sample(args=(), attrs={"name": "q"}),), sides=frozenset({Side.INDEXER}),
-          operations=lambda types, out: 0))
-define(Op(name="field", meaning="A field of the block: k, v, or a summary.", noun="field", usage='cache["c"]',
-          spelling=lambda texts, attrs: f'cache["{attrs["name"]}"]', infer=_key_type, evaluate=_supplied, leaf=True,
-          samples=(Sample(args=(), attrs={"name": "k"}),), operations=lambda types, out: 0))
-define(Op(name="state", meaning="What the last step saved under this name; `first` when the block is new.", noun="last",
-          usage='cache.state("c", first=0.0)', spelling=lambda texts, attrs: f'cache.state("{attrs["name"]}")',
-          infer=_state_type, evaluate=_supplied, leaf=True, sides=frozenset({Side.INDEXER}),
-          samples=(Sample(args=(), attrs={"name": "c"}),), operations=lambda types, out: 0))
+          operations=lambda types, out: 0, bytes_moved=nothing_moved))
+define(Op(name="field", meaning="A field of the block: k, v (with latent attention: latent), or a summary.",
+          usage='cache["c"]', spelling=lambda texts, attrs: f'cache["{attrs["name"]}"]', infer=_key_type,
+          evaluate=_supplied, leaf=True, samples=(Sample(args=(), attrs={"name": "k"}),), noun="field",
+          operations=lambda types, out: 0, bytes_moved=nothing_moved))
+define(Op(name="state", noun="last", usage='cache.state("c", first=0.0)',
+          meaning="What the last step saved under this name; on a new block, the number or the summary `first`.",
+          spelling=lambda texts, attrs: f'cache.state("{attrs["name"]}")', infer=_state_type, evaluate=_supplied,
+          leaf=True, sides=frozenset({Side.INDEXER}), samples=(Sample(args=(), attrs={"name": "c"}),),
+          operations=lambda types, out: 0, bytes_moved=nothing_moved))
 define(Op(name="const", meaning="A number.", noun="number", usage="0.5",
           spelling=lambda texts, attrs: repr(attrs["value"]), infer=_number_type, evaluate=_number, leaf=True,
-          samples=(Sample(args=(), attrs={"value": 0.5}),), operations=lambda types, out: 0))
+          samples=(Sample(args=(), attrs={"value": 0.5}),), operations=lambda types, out: 0, bytes_moved=nothing_moved))
 define(Op(name="stored", meaning="A summary read after it was written: rounded as the field holds it.", noun="stored",
           usage='cache["c"]', spelling=lambda texts, attrs: texts[0], infer=unchanged,
           evaluate=lambda scope, x: x, sides=frozenset({Side.CACHE}),
           samples=(Sample(args=(Type(Lead.BLOCK, 1, 8),), attrs={}, side=Side.CACHE),),
-          operations=lambda types, out: 0))
+          operations=lambda types, out: 0, bytes_moved=nothing_moved))
 
 
 def _source(name: str, meaning: str, read: "Reading") -> None:
