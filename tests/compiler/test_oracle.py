@@ -83,6 +83,18 @@ def test_a_budget_of_each_head() -> None:
         duel.grow()
 
 
+@pytest.mark.parametrize("name", ["gqa_block_sparse_attention", "agent_save_of_shares_cls"])
+def test_a_policy_below_the_static_budget_still_has_scores(name: str) -> None:
+    """Whether a row fits is asked of its own budget, not of topk_val."""
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    policy = "int few = block_reserved_bos + block_reserved_eos + 1; return cached_block_len > 10 ? few + 1 : few;"
+    duel = duel_of(entry, Cell(2, 16, 1), topk_val=7, schedule_policy=policy)
+    duel.engine.budget = lambda blocks, head: 4 + (blocks > 10) + (duel.engine.setting.bos + duel.engine.setting.eos - 3)
+    for _ in range(3):
+        duel.step()
+        duel.grow()
+
+
 def test_the_duel_notices_a_wrong_budget_and_a_wrong_score() -> None:
     entry = next(entry for entry in ENTRIES if entry.name == "block_sparse_attention")
     duel = duel_of(entry, Cell(2, 16, 1))
