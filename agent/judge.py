@@ -13,27 +13,28 @@ from search.store.archive import Archive
 from vortex import child
 from vortex.compiler.front import load
 from vortex.errors import VortexError
-from vortex.ir import Geometry, Graph
+from vortex.ir import Geometry, Graph, Parameter
 
 LOAD_WALL_S = 20.0
 LOAD_MEMORY_BYTES = 2 << 30
 
 
-def load_untrusted(path: str, text: str, geometry: Geometry) -> tuple[FlowRecord, VortexError | None]:
+def load_untrusted(path: str, text: str, geometry: Geometry,
+                   parameters: Sequence[Parameter] = ()) -> tuple[FlowRecord, VortexError | None]:
     """Loads a flow in a child process with limits: a text that hangs or eats memory ends as a refusal.
 
     Gives the flow's record, and the refusal where the text is no legal flow.
     """
     try:
-        found = child.run(_load, text, path, geometry, wall_s=LOAD_WALL_S, memory_bytes=LOAD_MEMORY_BYTES)
+        found = child.run(_load, text, path, geometry, tuple(parameters), wall_s=LOAD_WALL_S, memory_bytes=LOAD_MEMORY_BYTES)
     except VortexError as error:
         return flow_record(path, text, None), error
     graph = Graph.from_json(found)
     return flow_record(graph.name, text, graph), None
 
 
-def _load(text: str, path: str, geometry: Geometry) -> str:
-    return load(text, path, geometry).to_json()
+def _load(text: str, path: str, geometry: Geometry, parameters: Sequence[Parameter]) -> str:
+    return load(text, path, geometry, parameters=parameters).to_json()
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """The loop: controls, then rounds of select, propose, judge and record, until the budget ends."""
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from search.frontier import Place, frontier
 from search.store.archive import Archive
 from vortex import flows
 from vortex.errors import VortexError
-from vortex.ir import Geometry
+from vortex.ir import Geometry, Parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class Loop:
             for slot, proposal in enumerate(proposals):
                 if self._judge.clock.total_s >= 60 * self._campaign.minutes:
                     return
-                flow, refusal = self.loaded(proposal.source, f"<{proposal.name}>")
+                flow, refusal = self.loaded(proposal.source, f"<{proposal.name}>", proposal.parameters)
                 self.enter(Draft(campaign=self._campaign.name, round=number, slot=slot, name=proposal.name, flow=flow,
                                  point=proposal.point, author=proposal.author, hypothesis=proposal.hypothesis,
                                  parents=proposal.parents), refusal)
@@ -121,10 +121,11 @@ class Loop:
             return known
         return self.enter(draft, refusal)
 
-    def loaded(self, text: str, path: str) -> tuple[FlowRecord, VortexError | None]:
+    def loaded(self, text: str, path: str,
+               parameters: Sequence[Parameter] = ()) -> tuple[FlowRecord, VortexError | None]:
         """A text as a flow's record, and why it is none."""
         with self._judge.clock.part("evaluating"):
-            return load_untrusted(path, text, self._geometry)
+            return load_untrusted(path, text, self._geometry, parameters)
 
     def enter(self, draft: Draft, refusal: VortexError | None) -> Candidate:
         """Judges a draft, unless that was done, and tells how the campaign stands. Raises Stopped."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from evaluator.report import Report
 from vortex.config import OperatingPoint
-from vortex.ir import Geometry, Graph
+from vortex.ir import Geometry, Graph, Parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Round:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A flow as text at a point. `parents` are numbers of candidates."""
+    """A flow as text at a point. `parents` are numbers of candidates; `parameters` those that the text asks for."""
 
     name: str
     source: str
@@ -46,6 +46,7 @@ class Proposal:
     hypothesis: str
     author: str
     parents: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
 
 
 class Proposer(Protocol):

@@ -86,11 +86,13 @@ class Evolver:
                 return None
             check(drawn.change.graph)
             source = to_source(drawn.change.graph, name=slug(drawn.name), doc=_doc(drawn))
-            graph = load(source, f"<{drawn.name}>", round.geometry)
+            parameters = drawn.change.graph.parameters
+            graph = load(source, f"<{drawn.name}>", round.geometry, parameters=parameters)
         except FlowError:
             return None
         proposal = Proposal(name=drawn.name, source=source, point=drawn.point, hypothesis=drawn.change.hypothesis,
-                            author=self.kind, parents=tuple(p.id for p in drawn.parents if p.id is not None))
+                            author=self.kind, parents=tuple(p.id for p in drawn.parents if p.id is not None),
+                            parameters=parameters)
         return proposal, (graph.hash, drawn.point.hash)
 
     def _draw(self, round: Round, rng: Random) -> Draw | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from vortex.errors import FlowError
 from vortex.ir import Attr, Attrs, Field, FieldKind, Geometry, Graph, Lead, Node, Parameter, Type, node_hashes
 from vortex.language.ops.record import Side, find
+from vortex.language.parameters import merged
 
 CACHE, INDEXER = Side.CACHE, Side.INDEXER
 READS = ("field", "state")
@@ -118,7 +119,7 @@ def redraw(graph: Graph, edit: Edit = unchanged, into: Sketch | None = None) -> 
     Raises FlowError where a change does not fit what follows it.
     """
     sketch = into or Sketch(graph.geometry)
-    sketch.parameters += graph.parameters
+    sketch.parameters = merged(sketch.parameters, graph.parameters)
     if into is None and len(graph.indexer[graph.selection].args) == 1:
         sketch.rule = (graph.indexer[graph.selection].op, graph.indexer[graph.selection].attrs)
     cache: dict[int, int] = {}

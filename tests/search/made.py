@@ -1,4 +1,5 @@
 """Entries made from figures: rows of a candidate that answers with a given accuracy and decodes at a given speed."""
+import struct
 from random import Random
 
 from evaluator import statistics
@@ -7,7 +8,8 @@ from search.candidate import Candidate, Entry, FlowRecord, Tier
 from vortex import flows
 from vortex.compiler.front import load
 from vortex.config import OperatingPoint
-from vortex.ir import Geometry, Graph
+from vortex.ir import Geometry, Graph, Parameter
+from vortex.language.parameters import digest_of
 
 PROBLEMS = 40
 
@@ -43,6 +45,31 @@ def entry(id: int, accuracy: float = 0.5, speed: float = 2.0, *, tier: Tier = "p
 
 def dense(id: int = 1, accuracy: float = 0.95) -> Entry:
     return entry(id, accuracy, 1.0, tier="control", name="dense", round=0)
+
+
+WEIGHED = '''"""The mean key, channels weighed by a parameter."""
+from vortex import ops, register, vFlow
+
+
+@register("weighed")
+class Weighed(vFlow):
+    def forward_cache(self, cache):
+        cache["mean"] = cache["k"].mean(dim=1)
+
+    def forward_indexer(self, q, cache):
+        weight = ops.param("w.safetensors", "it's")
+        return ops.topk((q * weight @ cache["mean"].T).max(dim=1))
+'''
+
+
+def parameter(factor: float = 1.0, head_dim: int = 32) -> Parameter:
+    data = struct.pack(f"<{head_dim}f", *(factor * i for i in range(head_dim)))
+    return Parameter("w.safetensors", "it's", (1, head_dim), digest_of((1, head_dim), data), data)
+
+
+def weighed(factor: float = 1.0) -> Graph:
+    """A flow that reads a parameter."""
+    return load(WEIGHED, "weighed.py", Geometry(16, 32, 2), parameters=(parameter(factor),))
 
 
 def graph() -> Graph:

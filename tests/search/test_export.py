@@ -10,11 +10,13 @@ from evaluator.report import Status
 from search.candidate import Entry, flow_record
 from search.compare import as_good_as
 from search.export import FILES, MANIFEST, Bundle, Provenance, read_bundle, write_bundle
-from search.manifest import Manifest
-from tests.search.made import dense, entry, graph
+from search.manifest import Manifest, sha256
+from tests.search.made import WEIGHED, dense, entry, graph, parameter, weighed
 from vortex import flows
+from vortex.compiler.front import load
 from vortex.config import OperatingPoint
 from vortex.errors import BundleError
+from vortex.language.parameters import files_of
 
 SOURCE = flows.read("centroid")[1] + "# <b>bold</b> & \"quoted\"\r\n"
 POINT = OperatingPoint(topk_ratio=0.1, layers_skip=(0, 2), model='a "model"')
@@ -48,6 +50,54 @@ def test_a_bundle_comes_back_as_it_was_written(folder: Path) -> None:
     assert told.metrics["accuracy"].value == 0.9 and told.dense["accuracy"].value == 0.95
     assert [one.id for one in told.lineage] == [4]
     assert told.versions["python"] and told.versions["torch"]
+
+
+def test_a_flow_with_parameters_takes_their_files_along_and_loads_by_itself(tmp_path: Path) -> None:
+    made = exported()
+    candidate = replace(made.candidate, flow=flow_record("weighed", WEIGHED, weighed()))
+    to = write_bundle(replace(made, candidate=candidate), PROVENANCE, tmp_path / "out")
+    assert {path.name for path in to.iterdir()} == {*FILES, MANIFEST, "w.safetensors"}
+    bundle = read_bundle(to)
+    assert [p.data for p in bundle.graph.parameters] == [parameter().data]
+    again = load((to / "flow.py").read_text(), str(to / "flow.py"), bundle.graph.geometry)
+    assert (again.hash, again.parameters) == (bundle.graph.hash, bundle.graph.parameters)
+    assert parameter().data not in (to / "graph.json").read_bytes() and len((to / "graph.json").read_text()) < 4000
+
+
+@pytest.mark.parametrize(("change", "match"), [
+    (lambda path: path.unlink(), "w.safetensors cannot be read"),
+    (lambda path: path.write_bytes(b"x"), "w.safetensors was changed after the export"),
+    (lambda path: path.write_bytes(files_of((parameter(2.0),))["w.safetensors"]), "was changed after the export"),
+    (lambda path: reseal(path, {"w.safetensors": files_of((parameter(2.0),))["w.safetensors"]}), "are not there"),
+    (lambda path: reseal(path, {"graph.json": (path.parent / "graph.json").read_bytes().replace(
+        b'"w.safetensors"', b'"../../w.safetensors"')}), "is not the plain name"),
+    (lambda path: reseal(path, {"graph.json": (path.parent / "graph.json").read_bytes().replace(
+        b'"matmul"', b'"natmul"')}), "there is no op"),
+], ids=range(6))
+def test_parameters_that_are_not_those_of_the_manifest_are_refused(tmp_path: Path, change: Callable[[Path], object],
+                                                                   match: str) -> None:
+    made = exported()
+    candidate = replace(made.candidate, flow=flow_record("weighed", WEIGHED, weighed()))
+    to = write_bundle(replace(made, candidate=candidate), PROVENANCE, tmp_path / "out")
+    change(to / "w.safetensors")
+    with pytest.raises(BundleError, match=match):
+        read_bundle(to)
+
+
+def reseal(path: Path, files: dict[str, bytes]) -> None:
+    """Someone who changes a bundle may well write its sums anew."""
+    told = Manifest.model_validate_json((path.parent / MANIFEST).read_text())
+    for name, content in files.items():
+        (path.parent / name).write_bytes(content)
+    sums = {**told.files, **{name: sha256(content) for name, content in files.items()}}
+    (path.parent / MANIFEST).write_text(told.model_copy(update={"files": sums}).sealed().model_dump_json())
+
+
+def test_every_setting_of_a_point_comes_back(tmp_path: Path) -> None:
+    point = OperatingPoint(schedule_policy="return\t\"π\" < 1 ? 2 : 3;\n", topk_layers=(8, (4, 2)), page_size=32, max_topk_val=64)
+    made = exported()
+    to = write_bundle(replace(made, candidate=replace(made.candidate, point=point)), PROVENANCE, tmp_path / "out")
+    assert read_bundle(to).point == point
 
 
 def test_the_page_shows_source_and_hypothesis_as_text(folder: Path) -> None:

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from evaluator.report import Estimate, Row, StageResult, Status
 from search.candidate import Candidate, Draft, flow_record
 from search.novelty import earlier
 from search.store import Archive, open_archive
-from tests.search.made import graph
+from search.store.tables import ContentRow, FlowContentRow
+from tests.search.made import WEIGHED, graph, parameter, weighed
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError
 
@@ -47,6 +49,30 @@ def test_a_campaign_comes_back_as_it_was_made(archive: Archive) -> None:
     assert found is not None
     assert (found.text, found.settings) == ("[campaign]", {"seed": 7, "share": 0.1})
     assert (found.seed, found.state) == (7, "finished")
+
+
+def test_the_numbers_of_parameters_are_kept_once_and_come_back(archive: Archive) -> None:
+    for slot, (name, factor) in enumerate([("one", 1.0), ("two", 1.0), ("three", 2.0)]):
+        flow = flow_record(name, f"{WEIGHED}# {name}", weighed(factor))
+        assert flow.graph_json is not None and parameter(factor).data.hex() not in flow.graph_json
+        archive.add_candidate(replace(draft(slot), flow=flow))
+        archive.add_candidate(replace(draft(slot, round=1), flow=flow))
+    archive.add_candidate(draft(3))
+    again = reopened(archive)
+    found = [one.flow.graph for one in again.candidates("one")]
+    assert [graph.parameters[0].data for graph in found if graph] == [
+        parameter(factor).data for factor in (1.0, 1.0, 2.0, 1.0, 1.0, 2.0)]
+    with again.database.read() as session:
+        assert len(session.scalars(select(ContentRow)).all()) == 2
+        assert len(session.scalars(select(FlowContentRow)).all()) == 3
+    first = again.candidate(found_id(again))
+    assert first is not None and first.flow.contents[parameter().digest] is again.database.contents[parameter().digest]
+    hashes = {graph.hash for graph in found if graph}
+    assert len(hashes) == 2 and again.find_hash("one", weighed(2.0).hash, POINT.hash) is not None
+
+
+def found_id(archive: Archive) -> int:
+    return archive.candidates("one")[0].id
 
 
 def test_the_latest_campaign_is_the_one_made_last(archive: Archive) -> None:
