@@ -3,16 +3,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from vortex.errors import FlowError
-from vortex.ir import SELECTION, Field, FieldKind, Geometry, Graph, Lead, Node, Type
+from vortex.ir import SELECTION, Field, FieldKind, Geometry, Graph, Lead, Node, Parameter, Type
 from vortex.language.ops.record import OPS, Op, Side
+from vortex.language.parameters import digest_of
 
-GEOMETRIES = st.builds(Geometry, block_size=st.sampled_from([2, 4, 8]), head_dim=st.sampled_from([4, 6]),
-                       group=st.sampled_from([1, 2, 3]))
+PLAIN = st.builds(Geometry, block_size=st.sampled_from([2, 4, 8]), head_dim=st.sampled_from([4, 6]),
+                  group=st.sampled_from([1, 2, 3]))
+LATENT = st.builds(Geometry.of_latent, block_size=st.sampled_from([2, 4]), kv_lora_rank=st.just(4),
+                   qk_rope_head_dim=st.sampled_from([0, 2]), group=st.sampled_from([1, 2, 5]))
+GEOMETRIES = st.one_of(PLAIN, PLAIN, LATENT)
 NUMBERS = st.floats(-4, 4, width=16).map(lambda x: x + 0.0)
 MOST_NUMBERS = 512
+LAYERS, HEADS = 6, 4          # of parameters that have one entry for each
 APART = {"input", "field", "state", "const", "stored", "everything", "topk", "top_p", "threshold", "union", "param"}
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -97,6 +103,8 @@ class Program:
             recent = [i for i in recent if self.nodes[i].type.lead is Lead.BLOCK]
         arity = op.arity if op.arity is not None else self.draw(st.integers(1, 3))
         args = [self.draw(st.sampled_from(recent)) for _ in range(arity)]
+        if op.name in ("largest", "take"):
+            args[-1] = self.draw(st.sampled_from([i for i in recent if self.nodes[i].type.rows == 1] or recent))
         if op.name == "matmul":
             wide = self.nodes[args[0]].type.cols
             fitting = [i for i in self.tensors() if wide in self.nodes[i].type.shape]
@@ -122,7 +130,7 @@ class Program:
 
 def _cache(draw: Draw, geometry: Geometry) -> tuple[Program, dict[str, int]]:
     cache = Program(draw, Side.CACHE, geometry)
-    for name in ("k", "v"):
+    for name in geometry.stored:
         cache.add("field", [], {"name": name})
     writes: dict[str, int] = {}
     for _ in range(draw(st.integers(1, 6))):
@@ -134,10 +142,13 @@ def _cache(draw: Draw, geometry: Geometry) -> tuple[Program, dict[str, int]]:
     return cache, writes
 
 
-def _indexer(draw: Draw, geometry: Geometry, fields: list[Field]) -> Program:
+def _indexer(draw: Draw, geometry: Geometry, fields: list[Field], parameters: Sequence[Parameter]) -> Program:
     indexer = Program(draw, Side.INDEXER, geometry)
     indexer.add("input", [], {"name": "q"})
-    indexer.add("field", [], {"name": "k"})
+    indexer.add("field", [], {"name": geometry.stored[0]})
+    for parameter in parameters:
+        rows, cols = parameter.shape[-2:]
+        indexer.add("param", [], {"digest": parameter.digest, "rows": rows, "cols": cols})
     for f in fields:
         kind = "state" if f.kind is FieldKind.STATE else "field"
         indexer.add(kind, [], {"name": f.name}, Type(Lead.BLOCK, f.rows, f.cols))
@@ -156,22 +167,58 @@ def _score(draw: Draw, indexer: Program) -> int:
     return score
 
 
+def _selection(draw: Draw, indexer: Program) -> int:
+    """One rule, or up to three united."""
+    made = _rule(draw, indexer)
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        other = _rule(draw, indexer)
+        made = indexer.add("union", draw(st.permutations([made, other])), {})
+    return made
+
+
+def _rule(draw: Draw, indexer: Program) -> int:
+    rules: dict[str, list[dict[str, Any]]] = {
+        "topk": [{}, {}, {"k": draw(st.integers(1, 5))}, {"tolerance": 0.25}], "top_p": [{"p": 0.5}, {"p": 1.0}],
+        "threshold": [{"t": draw(NUMBERS)}], "everything": [{}]}
+    name = draw(st.sampled_from([*["topk"] * 5, "top_p", "threshold", *["topk"] * 4, "everything"]))
+    score = [] if name == "everything" else [_score(draw, indexer)]
+    return indexer.add(name, score, draw(st.sampled_from(rules[name])))
+
+
 @st.composite
-def graphs(draw: Draw, states: bool = True) -> Graph:
-    """Legal Graphs of a few ops, with summaries and, if wanted, state."""
+def _parameter(draw: Draw) -> Parameter:
+    """A few numbers; of each layer, and of each kv head, or of all."""
+    shape = (*draw(st.sampled_from([(), (LAYERS,), (LAYERS, HEADS)])), draw(st.integers(1, 3)), draw(st.sampled_from([1, 4, 6])))
+    seed = draw(st.integers(0, 9))
+    data = np.random.default_rng(seed).normal(size=shape).astype("<f4").tobytes()
+    return Parameter("weights.safetensors", f"w{seed}", shape, digest_of(shape, data), data)
+
+
+def _state(draw: Draw, geometry: Geometry, fields: Sequence[Field]) -> Field:
+    """State that begins at a number, or at a summary."""
+    shapes = [(1, 1), (geometry.group, 1), (1, geometry.head_dim)]
+    begins: list[tuple[int, int, float | str]] = [(rows, cols, draw(NUMBERS)) for rows, cols in shapes]
+    rows, cols, first = draw(st.sampled_from([*begins, *((f.rows, f.cols, f.name) for f in fields)]))
+    return Field("s", rows, cols, FieldKind.STATE, first)
+
+
+@st.composite
+def graphs(draw: Draw, states: bool = True, parameters: bool = True) -> Graph:
+    """Legal Graphs of a few ops, with summaries and, if wanted, state and parameters."""
     geometry = draw(GEOMETRIES)
     cache, writes = _cache(draw, geometry)
     fields = [Field(name, *cache.nodes[node].type.shape) for name, node in writes.items()]
     if states and draw(st.booleans()):
-        rows, cols = draw(st.sampled_from([(1, 1), (geometry.group, 1), (1, geometry.head_dim)]))
-        fields.append(Field("s", rows, cols, FieldKind.STATE, draw(NUMBERS)))
-    indexer = _indexer(draw, geometry, fields)
+        fields.append(_state(draw, geometry, fields))
+    drawn = st.lists(_parameter(), max_size=2, unique_by=lambda p: p.key) if parameters else st.just([])
+    learned = draw(drawn)
+    indexer = _indexer(draw, geometry, fields, learned)
     saves = []
     for f in fields:
         if f.kind is FieldKind.STATE:
             fitting = [i for i in indexer.tensors(Lead.BLOCK) if indexer.nodes[i].type.shape == (f.rows, f.cols)]
             saves.append((f.name, draw(st.sampled_from(fitting))))
-    selection = indexer.add("topk", [_score(draw, indexer)], {})
+    selection = _selection(draw, indexer)
     assert indexer.nodes[selection].type == SELECTION
     return Graph("drawn", geometry, tuple(fields), tuple(cache.nodes), tuple(writes.items()),
-                 tuple(replace(n, line=0) for n in indexer.nodes), tuple(saves), selection)
+                 tuple(replace(n, line=0) for n in indexer.nodes), tuple(saves), selection, tuple(learned))

@@ -150,7 +150,7 @@ def test_a_value_of_one_side_is_not_used_on_the_other() -> None:
 @settings(max_examples=40, deadline=None)
 @given(graphs())
 def test_what_is_written_anew_has_fields_of_the_same_shapes(graph: Graph) -> None:
-    again = trace(load_flow(to_source(graph, name="drawn", doc="x")), graph.geometry)
+    again = trace(load_flow(to_source(graph, name="drawn", doc="x"), parameters=graph.parameters), graph.geometry)
     shapes = {f.name: (f.rows, f.cols, f.kind, f.first) for f in again.fields if not f.name.startswith("rounded")}
     assert shapes.items() <= {f.name: (f.rows, f.cols, f.kind, f.first) for f in graph.fields}.items()
     assert {f.name for f in graph.states} <= set(shapes)
