@@ -8,7 +8,7 @@ import typer
 from agent.cli.options import FlowName, Json
 from agent.cli.text import columns, to_json
 from vortex import flows
-from vortex.compiler.cost import field_bytes
+from vortex.compiler.bits import field_bytes
 from vortex.compiler.front import load
 from vortex.config import OperatingPoint
 from vortex.errors import VortexError
@@ -45,7 +45,7 @@ def _described(graph: Graph) -> dict[str, Any]:
     return {
         "ok": True, "name": graph.name, "hash": graph.hash, "geometry": asdict(graph.geometry),
         "fields": [{"name": f.name, "rows": f.rows, "cols": f.cols, "kind": str(f.kind)} for f in graph.fields],
-        "ops": dict(sorted(ops.items())), "index_bytes_per_block": field_bytes(graph.fields, OperatingPoint()), "errors": [],
+        "ops": dict(sorted(ops.items())), "index_bytes_per_block": field_bytes(graph, OperatingPoint()), "errors": [],
     }
 
 

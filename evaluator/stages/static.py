@@ -9,7 +9,7 @@ from pydantic import Field
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem
 from evaluator.stages.settings import StageSettings, read_settings
-from vortex.compiler.cost import Cost, Shape, cost
+from vortex.compiler.cost import Cost, Shape, cost, stored_bytes
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
 from vortex.serving.engine import Engine
@@ -70,10 +70,10 @@ class StaticStage:
         shaped = graph or like
         assert shaped is not None, "a cost needs a geometry"
         shape = Shape(context=self.settings.context, layers=1, kv_heads=1)
-        return cost(graph, point.with_(layers_skip=()), shaped.geometry, shape)
+        return cost(graph, point.with_(layers_skip=(), layer_modes=()), shaped.geometry, shape)
 
     def _refusal(self, graph: Graph, found: Cost) -> tuple[str, str]:
-        kv_bytes = 2 * graph.geometry.block_size * graph.geometry.head_dim * 4
+        kv_bytes = graph.geometry.block_size * stored_bytes(graph.geometry)
         if found.index_bytes_per_block > self.settings.summary_share * kv_bytes:
             return "SummaryTooLarge", (f"summaries and state take {found.index_bytes_per_block:,} bytes a block; "
                                        f"the block's keys and values take {kv_bytes:,}")

@@ -1,12 +1,16 @@
 """What a decode step reads and computes, by arithmetic: bytes of K, V, summaries and state, and operations."""
 from dataclasses import dataclass
 
-from vortex.budget import attended, num_blocks
+from vortex.budget import budget, num_blocks
+from vortex.compiler.bits import DTYPE_BITS, field_bytes
+from vortex.compiler.selection import Rule, fits, rules
 from vortex.config import OperatingPoint
-from vortex.ir import Field, Geometry, Graph, Lead
+from vortex.ir import Geometry, Graph, Lead
 from vortex.language.ops.record import find
 
-ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
+ITEMSIZE = {name: bits // 8 for name, bits in DTYPE_BITS.items()}
+PARAMETER_BYTES = 4
+WHOLE = ("k", "v", "latent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,11 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Per request and decode step over all layers; a weight read is shared by a batch and not counted here."""
+    """Per request and decode step over all layers; a weight read is shared by a batch and not counted here.
+
+    Between renewals nothing is scored: what scoring costs is spread over the steps. Top-p, thresholds and unions are
+    counted at the most blocks they may take.
+    """
 
     kv_bytes: int
     index_bytes: int
@@ -34,47 +42,76 @@ class Cost:
         return self.kv_bytes + self.index_bytes
 
 
-def field_bytes(fields: tuple[Field, ...], point: OperatingPoint) -> int:
-    """Bytes that `fields` take per block and kv head."""
-    return sum(f.rows * f.cols for f in fields) * ITEMSIZE[point.dtype]
+def stored_bytes(geometry: Geometry, itemsize_bytes: int = 4) -> int:
+    """Of one token and kv head: its key and value, or its latent row."""
+    return len(geometry.stored) * geometry.head_dim * itemsize_bytes
 
 
-def _read_fields(graph: Graph) -> set[str]:
-    return {str(n.attr("name")) for n in graph.indexer if n.op in ("field", "state")}
+@dataclass(frozen=True)
+class _Work:
+    """Blocks that one decode step attends and scores, over all layers and kv heads."""
 
-
-def _index_bytes(graph: Graph, point: OperatingPoint, shape: Shape, blocks: int) -> int:
-    """Read while scoring: fields and state of every scored block, and whole keys or values where the flow reads them."""
-    read = _read_fields(graph)
-    own = field_bytes(tuple(f for f in graph.fields if f.name in read), point)
-    own += field_bytes(graph.states, point)                                      # state is written back as well
-    whole = len(read & {"k", "v"}) + any(n.op == "mass" for n in graph.indexer)
-    kv = whole * graph.geometry.block_size * graph.geometry.head_dim * shape.kv_itemsize_bytes
-    return (own + kv) * blocks
+    tokens: int
+    scored: int
+    scored_rows: int
 
 
 def cost(graph: Graph | None, point: OperatingPoint, geometry: Geometry, shape: Shape) -> Cost:
     """The cost of `graph` (None: dense attention) at `point`; rows that fit their budget score nothing."""
-    blocks = num_blocks(shape.context, point.block_size)
-    dense = graph is None or any(n.op == "everything" for n in graph.indexer)
-    taken = blocks if dense else attended(blocks, point)
-    skipped = len([layer for layer in point.layers_skip if layer < shape.layers])
-    rows, token_bytes = shape.kv_heads, 2 * geometry.head_dim * shape.kv_itemsize_bytes
-    selected = min(taken * point.block_size, shape.context)
-    tokens = (shape.layers - skipped) * selected + skipped * shape.context
-    operations = 4 * geometry.group * geometry.head_dim * tokens * rows
+    work = _work(() if graph is None else rules(graph), point, shape)
+    kv_bytes = work.tokens * stored_bytes(geometry, shape.kv_itemsize_bytes)
+    operations = 2 * geometry.group * (geometry.head_dim + (geometry.kv_lora_rank or geometry.head_dim)) * work.tokens
     if graph is None:
-        return Cost(kv_bytes=tokens * rows * token_bytes, index_bytes=0, operations=operations,
-                    index_bytes_per_block=0, widest_bytes=0)
-    scored = 0 if dense or taken == blocks else blocks - point.block_reserved_eos
+        return Cost(kv_bytes=kv_bytes, index_bytes=0, operations=operations, index_bytes_per_block=0, widest_bytes=0)
     per_block = sum(find(n.op).operations([graph.indexer[a].type for a in n.args], n.type)
                     for n in graph.indexer if n.type.lead is Lead.BLOCK)
-    sparse_rows = (shape.layers - skipped) * rows
+    index_bytes = work.scored * _block_bytes(graph, point, shape) + work.scored_rows * _parameter_bytes(graph)
     widest = max((n.type.rows * n.type.cols for n in (*graph.indexer, *graph.cache)), default=0)
     return Cost(
-        kv_bytes=tokens * rows * token_bytes,
-        index_bytes=sparse_rows * _index_bytes(graph, point, shape, scored),
-        operations=operations + sparse_rows * scored * per_block,
-        index_bytes_per_block=field_bytes(graph.fields, point),
-        widest_bytes=4 * widest * blocks,
+        kv_bytes=kv_bytes, index_bytes=index_bytes // point.renew_every,
+        operations=operations + work.scored * per_block // point.renew_every,
+        index_bytes_per_block=field_bytes(graph, point),
+        widest_bytes=4 * widest * num_blocks(shape.context, point.block_size),
     )
+
+
+def _work(asked: tuple[Rule, ...], point: OperatingPoint, shape: Shape) -> _Work:
+    """Without rules every layer is dense."""
+    blocks = num_blocks(shape.context, point.block_size)
+    tokens = scored = scored_rows = 0
+    for head in range(shape.kv_heads):
+        selected = blocks
+        for layer in range(shape.layers):
+            mode = point.mode(layer) if asked else "dense"
+            if mode == "select":
+                allowed = budget(blocks, point, layer, head)
+                selected = most_attended(asked, blocks, allowed, point)
+                if not fits(asked, blocks, allowed, point.block_reserved_bos + point.block_reserved_eos):
+                    scored += blocks - point.block_reserved_eos
+                    scored_rows += 1
+            taken = blocks if mode == "dense" else selected
+            tokens += min(taken * point.block_size, shape.context)
+    return _Work(tokens, scored, scored_rows)
+
+
+def most_attended(asked: tuple[Rule, ...], blocks: int, allowed: int, point: OperatingPoint) -> int:
+    """Blocks that a row of `blocks` blocks attends at most, where the point allows `allowed`."""
+    reserved = point.block_reserved_bos + point.block_reserved_eos
+    if fits(asked, blocks, allowed, reserved):
+        return blocks
+    return min(blocks, reserved + sum(rule.most(allowed, reserved) for rule in asked))
+
+
+def _block_bytes(graph: Graph, point: OperatingPoint, shape: Shape) -> int:
+    """Read while scoring a block: its fields and state, and whole keys or values where the flow reads them."""
+    read = {str(n.attr("name")) for n in graph.indexer if n.op in ("field", "state")}
+    own = field_bytes(graph, point, tuple(f for f in graph.fields if f.name in read))
+    own += field_bytes(graph, point, graph.states)                               # state is written back as well
+    whole = len(read & set(WHOLE)) + any(n.op == "mass" for n in graph.indexer)
+    return own + whole * graph.geometry.block_size * graph.geometry.head_dim * shape.kv_itemsize_bytes
+
+
+def _parameter_bytes(graph: Graph) -> int:
+    """Read once for a row: the constants of its layer and kv head."""
+    sizes = {n.attr("digest"): n.type.rows * n.type.cols for n in graph.indexer if n.op == "param"}
+    return sum(sizes.values()) * PARAMETER_BYTES

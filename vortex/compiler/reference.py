@@ -38,14 +38,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What is right for a row: blocks attended, ascending; the score [N] of each rule of the Selection, where the row
-    was scored; state after the step, [complete blocks, rows, cols]; attention [G, D] (latent: [G, kv_lora_rank])."""
+    """What is right for a row: blocks attended, ascending; of each rule of the Selection, where the row was scored, the
+    score [N] and what it took, best first; state after the step, [complete blocks, rows, cols]; attention [G, D]
+    (latent: [G, kv_lora_rank])."""
 
     blocks: tuple[int, ...]
     scores: tuple[torch.Tensor, ...]
     state: Tensors
     output: torch.Tensor
     newer: int                            # blocks from here on are newer than the last selection: always attended
+    taken: tuple[tuple[int, ...], ...] = ()
 
     @property
     def score(self) -> torch.Tensor | None:
@@ -200,10 +202,10 @@ def run(graph: Graph, point: OperatingPoint, row: Row, state: Tensors | None = N
         kept_state = values[node].to(ROUNDED_TO[point.dtype]).float()
         after[name] = torch.cat([kept_state, before[name][n - eos:]])
     scores = tuple(values[rule.score].flatten() for rule in asked)
-    taken = [take(rule, score.tolist(), bos, rule.most(allowed, bos + eos))
-             for rule, score in zip(asked, scores, strict=True)]
+    taken = tuple(tuple(take(rule, score.tolist(), bos, rule.most(allowed, bos + eos)))
+                  for rule, score in zip(asked, scores, strict=True))
     blocks = {*range(bos), *(block for part in taken for block in part), *range(n - eos, n)}
-    return _outcome(point, row, sorted(blocks), after, scores, scale=scale)
+    return _outcome(point, row, sorted(blocks), after, scores, taken, scale=scale)
 
 
 def _scored(graph: Graph, point: OperatingPoint, row: Row, before: Tensors) -> list[torch.Tensor]:
@@ -223,9 +225,10 @@ def _scored(graph: Graph, point: OperatingPoint, row: Row, before: Tensors) -> l
 
 
 def _outcome(point: OperatingPoint, row: Row, blocks: Sequence[int], state: Tensors,
-             scores: tuple[torch.Tensor, ...] = (), *, scale: float | None, newer: int | None = None) -> Outcome:
+             scores: tuple[torch.Tensor, ...] = (), taken: tuple[tuple[int, ...], ...] = (), *, scale: float | None,
+             newer: int | None = None) -> Outcome:
     n = num_blocks(len(row.k), point.block_size)
-    return Outcome(blocks=tuple(blocks), scores=scores, state=state,
+    return Outcome(blocks=tuple(blocks), scores=scores, taken=taken, state=state,
                    output=attend(row, blocks, point.block_size, scale),
                    newer=max(0, n - point.block_reserved_eos) if newer is None else newer)
 
