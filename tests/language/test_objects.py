@@ -224,7 +224,8 @@ REFUSED: list[tuple[Side, str, dict[str, Any]]] = [
     *((I, name, {"dim": dim}) for name in (*REDUCTIONS, "Sum") for dim in (-1, 3, 1.0)),
     *((C, f"{name}Interleave", params) for name in REDUCTIONS
       for params in ({"k": 0}, {"k": 2.0}, {"k": True}, {"dim": 0}, {"k": "2"})),
-    *((I, name, {key: bad}) for name in (*UNARY, "Add") for key in ("alpha", "beta") for bad in ("1", NAN, None, True)),
+    *((I, name, {key: bad}) for name in (*UNARY, "Add") for key in ("alpha", "beta")
+      for bad in ("1", NAN, None, True, 10 ** 400)),
     *((I, name, {"dim": 1}) for name in ("Softmax", "Normalize")),
     (I, "Softmax", {"scale": float("inf")}), (I, "Softmax", {"scale": "1"}),
     *((I, "Conv1d", {"weight": weight}) for weight in NO_WEIGHTS),

@@ -145,6 +145,8 @@ B, R = Lead.BLOCK, Lead.ROW
     ("topk", [Type(B, 1, 1)], {"tolerance": 1.5}, "tolerance=1.5"), ("top_p", [Type(B, 1, 1)], {"p": 0.0}, "p=0.0"),
     ("top_p", [Type(B, 1, 1)], {"p": 1.1}, "p=1.1"), ("top_p", [Type(B, 1, 1)], {}, "p=None"),
     ("top_p", [Type(B, 2, 1)], {"p": 0.9}, "Reduce axis 1"), ("threshold", [Type(B, 1, 1)], {"t": float("inf")}, "t=inf"),
+    ("threshold", [Type(B, 1, 1)], {"t": 10 ** 400}, "a huge number"), ("top_p", [Type(B, 1, 1)], {"p": True}, "p=True"),
+    ("softmax", [Type(B, 1, 1)], {"scale": 10 ** 400}, "scale"), ("conv", [Type(B, 1, 1)], {"taps": (1e39,)}, "taps"),
     ("threshold", [Type(R, 1, 1)], {"t": 0.5}, "does not vary"), ("union", [Type(B, 1, 1), Type(B, 1, 1)], {}, "two selections"),
 ])
 def test_an_op_refuses_what_it_does_not_take(name: str, types: list[Type], attrs: dict[str, Any], message: str) -> None:

@@ -15,7 +15,7 @@ def test_a_paragraph_says_how_an_op_is_written_what_it_means_and_where_it_stands
     assert op.meaning in text
     assert op.meaning.endswith(".")
     assert all(str(side) in text for side in op.sides)
-    assert all(record.name in text and record.means in text for record in op.upstream)
+    assert all(record.means and f"is {record.means}" in text and record.name in text for record in op.upstream)
 
 
 def test_all_ops_are_listed_but_those_that_nobody_writes() -> None:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from vortex.errors import FieldError, ShapeMismatch
 from vortex.ir import Lead, Type
 from vortex.language.ops.record import OPS
-from vortex.language.ops.shapes import shown
-from vortex.language.ops.sources import LARGEST_NUMBER
+from vortex.language.ops.shapes import LARGEST_NUMBER, shown
 from vortex.language.symbols import Tape, Value
 
 MOST_NAME = 64

@@ -5,8 +5,7 @@ from typing import TypeAlias
 from vortex.errors import FlowError, GraphError, UnknownOp
 from vortex.ir import SELECTION, Geometry, Graph, Lead, Node, Type
 from vortex.language.ops.record import OPS, Side, find
-from vortex.language.ops.shapes import whole
-from vortex.language.ops.sources import LARGEST_NUMBER
+from vortex.language.ops.shapes import LARGEST_NUMBER, whole
 from vortex.language.parameters import MOST_BYTES, checked_name, checked_shape, digest_of, size_of, total_size
 from vortex.language.symbols import MOST_NODES
 

@@ -98,12 +98,12 @@ class Upstream:
     """
 
     name: str
-    means: str                                                    # for people: a formula of the operands x, y
     write: Callable[..., Any]
     sides: frozenset[Side]
     tensors: int = 1
     params: tuple[tuple[str, Any], ...] = ()
     check: Callable[..., None] = lambda **params: None
+    means: str = ""                                               # for people: a formula of the operands x, y
 
 
 def read_and_written(args: Sequence[Type], out: Type) -> int:

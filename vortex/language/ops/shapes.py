@@ -1,11 +1,11 @@
 """Shape rules that several families of ops share."""
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vortex.errors import BadArgument, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 
+LARGEST_NUMBER = 3.4e38
 LARGEST = 1 << 20     # numbers in one value of a block: what still fits beside its neighbours
 
 Attrs = Mapping[str, Any]
@@ -60,8 +60,8 @@ def whole(value: object) -> bool:
 
 
 def finite(value: object) -> bool:
-    """A plain number, not infinite and not NaN."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """A plain number within single precision, not NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
 
 
 def shown(value: object) -> str:

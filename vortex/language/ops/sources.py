@@ -7,14 +7,13 @@ from vortex.errors import BadArgument
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.noise import uniform
 from vortex.language.ops.record import Op, Sample, Scope, Side, Word, define, nothing_moved
-from vortex.language.ops.shapes import unchanged
+from vortex.language.ops.shapes import LARGEST_NUMBER, unchanged
 
 if TYPE_CHECKING:
     import torch
 
     Reading = Callable[[Scope], torch.Tensor]
 
-LARGEST_NUMBER = 3.4e38
 
 
 def _query_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
