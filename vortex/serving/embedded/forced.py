@@ -7,6 +7,7 @@ import torch
 from vortex.compiler.program import Program
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
+from vortex.language.parameters import without_data
 from vortex.serving.embedded.pool import Pool, PoolShape
 from vortex.serving.embedded.runner import Batch, Runner
 from vortex.serving.engine import StepTimes
@@ -42,7 +43,7 @@ class ForcedContext:
     @torch.inference_mode()
     def summarise(self, graph: Graph, point: OperatingPoint, program: Program, sparse: frozenset[int]) -> None:
         """Summaries of all completed blocks, and state at its first value; the last flow's summaries are kept."""
-        key = (graph.to_json(), point.dtype, sparse)
+        key = (without_data(graph).to_json(), point.dtype, sparse)
         if self._summarised == key:
             self.pool.reset_state(graph)
             return
