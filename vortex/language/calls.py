@@ -4,7 +4,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 
-from vortex.errors import BadArgument
+from vortex.errors import BadArgument, Fix
 from vortex.ir import Attr
 from vortex.language.ops.record import OPS, REQUIRED, Op, Word
 from vortex.language.ops.shapes import shown
@@ -62,7 +62,7 @@ def bind(word: Word, args: Sequence[object], named: Mapping[str, object]) -> tup
     """Operands and attributes of a call. Raises BadArgument."""
     rest = dict(named)
     if "dim" in dict(word.params) and rest.pop("keepdim", True) is not True:
-        raise BadArgument("an axis that is reduced is kept", hint="Leave keepdim out.")
+        raise BadArgument("an axis that is reduced is kept", hint="Leave keepdim out.", fix=Fix(", keepdim=False", ""))
     order = [*word.tensors, *(name for name, _ in word.params)] if not word.many else \
         ["parts", *(name for name, _ in word.params)]
     if len(args) > len(order):

@@ -4,7 +4,8 @@ import re
 from dataclasses import replace
 from types import CodeType, TracebackType
 
-from vortex.errors import Fix, VortexError
+from vortex.errors import Fix, FlowError, VortexError
+from vortex.language.advice import advice
 
 Position = tuple[int, int, int, int]          # first line, column, last line, column: as syntax trees count them
 ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)
@@ -42,28 +43,60 @@ def place_of(node: ast.AST) -> Position | None:
 
 
 def settle(error: VortexError, text: str, at: Position | None) -> None:
-    """Says which expression of the line `error` is about, and makes its fix one of that line; one that does not fit goes."""
+    """Says which expression of the line `error` is about and what to change, and makes its fix one of that line; a fix
+    that does not fit goes.
+    """
     fix, error.fix = error.fix, None
     lines, number = lines_of(text), error.where.line
     if not 0 < number <= len(lines):
         return
-    node = _node(text, at) if at is not None and at[0] == at[2] == number else None
-    if node is not None:
-        _point_out(error, lines[number - 1], node)
-    if fix is None:
-        return
-    if fix.line not in (0, number):
+    line = lines[number - 1]
+    node, around = _found(text, at) if at is not None else (None, [])
+    here = node if node is not None and _alone(node, number) else None
+    if here is not None:
+        _point_out(error, line, here)
+    if fix is None and node is not None and isinstance(error, FlowError):
+        fix, here = _advised(error, node, around, number)
+    if fix is not None and fix.line not in (0, number):
         error.fix = fix if 0 < fix.line <= len(lines) and lines[fix.line - 1].count(fix.old) == 1 else None
-    else:
-        error.fix = _fitted(fix, lines[number - 1], node)
+    elif fix is not None:
+        error.fix = _fitted(fix, line, here)
 
 
-def _node(text: str, at: Position) -> ast.expr | None:
+def _alone(node: ast.expr, number: int) -> bool:
+    return node.lineno == node.end_lineno == number
+
+
+def _advised(error: FlowError, node: ast.expr, around: list[ast.AST], number: int) -> tuple[Fix | None, ast.expr | None]:
+    """The edit that is advised, and what it replaces."""
+    found = advice(error, node, around)
+    if found is None:
+        return None, None
+    error.hint = found.hint or ("" if found.new and found.message else error.hint)
+    if found.message:
+        error.message = found.message
+        error.args = (found.message,)
+    return (Fix("", found.new), found.node) if found.new and _alone(found.node, number) else (None, None)
+
+
+def _found(text: str, at: Position) -> tuple[ast.expr | None, list[ast.AST]]:
+    """The expression at a place and what it stands in, innermost first."""
     try:
-        tree = ast.parse(text)
+        waiting: list[tuple[ast.AST, list[ast.AST]]] = [(ast.parse(text), [])]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return next((node for node in ast.walk(tree) if isinstance(node, ast.expr) and place_of(node) == at), None)
+        return None, []
+    while waiting:
+        node, around = waiting.pop()
+        if isinstance(node, ast.expr) and place_of(node) == at:
+            return node, around
+        waiting.extend((child, [node, *around]) for child in ast.iter_child_nodes(node) if _spans(child, at))
+    return None, []
+
+
+def _spans(node: ast.AST, at: Position) -> bool:
+    """May `at` lie within?"""
+    place = place_of(node)
+    return place is None or (place[:2] <= at[:2] and at[2:] <= place[2:]) or isinstance(node, ast.FunctionDef | ast.ClassDef)
 
 
 def _point_out(error: VortexError, line: str, node: ast.expr) -> None:

@@ -2,7 +2,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vortex.errors import BadArgument, ShapeMismatch
+from vortex.errors import BadArgument, Fix, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.elementwise import infix
 from vortex.language.ops.objects import BOTH, INDEXER
@@ -19,15 +19,26 @@ def _matmul_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geom
     x, y = types
     if x.cols != y.rows:
         least, most = sorted((x.cols, y.rows))
-        raise ShapeMismatch(f"the inner sizes {x.cols} and {y.rows} differ", hint=_matmul_hint(x, y, least, most))
+        raise ShapeMismatch(f"the inner sizes {x.cols} and {y.rows} differ", hint=_matmul_hint(x, y, least, most),
+                            fix=_matmul_fix(x, y))
     return sized(joint_lead(types), x.rows, y.cols)
 
 
 def _matmul_hint(x: Type, y: Type, least: int, most: int) -> str:
     if x.cols == y.cols:
         return "Transpose the second: x @ y.T."
+    if y.cols == x.rows > 1:
+        return "The operands are swapped: y @ x."
     return f"x @ y needs [., a, K] @ [., K, b]. Slice the wider side ([..., :{least}]), "\
            f"or keep all {most} in the other."
+
+
+def _matmul_fix(x: Type, y: Type) -> Fix | None:
+    if x.cols == y.cols:
+        return Fix("<right>", "<right>.T")
+    if y.cols == x.rows > 1:
+        return Fix("", "<right> @ <left>")
+    return Fix("<left>", f"<left>[..., :{y.rows}]") if y.rows < x.cols and x.lead is Lead.ROW else None
 
 
 def _matmul(scope: "Scope", x: "torch.Tensor", y: "torch.Tensor") -> "torch.Tensor":

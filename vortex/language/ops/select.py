@@ -6,7 +6,7 @@ A Selection is a rule and what it is applied to. The value of a Selection op (`e
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vortex.errors import BadArgument, ShapeMismatch
+from vortex.errors import BadArgument, Fix, ShapeMismatch
 from vortex.ir import SELECTION, Geometry, Lead, Type
 from vortex.language.ops.elementwise import infix
 from vortex.language.ops.layout import join
@@ -25,9 +25,11 @@ def _scored(types: Sequence[Type], attrs: Attrs, geometry: Geometry) -> Type:
         raise ShapeMismatch(f"the score {score} does not vary from block to block",
                             hint="A score is [block, 1, 1]: make it from a field.")
     if score.shape != (1, 1):
-        axes = " and ".join(str(axis + 1) for axis in (0, 1) if score.shape[axis] > 1)
+        wide = [axis + 1 for axis in (1, 0) if score.shape[axis] > 1]
+        axes = " and ".join(map(str, sorted(wide)))
         raise ShapeMismatch(f"the score {score} is not one number a block",
-                            hint=f"Reduce axis {axes} first: .max(dim=...), .mean(dim=...) or .sum(dim=...).")
+                            hint=f"Reduce axis {axes} first: .max(dim=...), .mean(dim=...) or .sum(dim=...).",
+                            fix=Fix("<arg>", f"<arg>{''.join(f'.max(dim={axis})' for axis in wide)}"))
     return SELECTION
 
 

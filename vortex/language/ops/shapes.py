@@ -2,7 +2,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vortex.errors import BadArgument, ShapeMismatch
+from vortex.errors import BadArgument, Fix, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 
 LARGEST_NUMBER = 3.4e38
@@ -45,7 +45,8 @@ def inner_axis(attrs: Attrs) -> int:
     """0 or 1: where the axis `dim` stands in a type's shape. Raises BadArgument."""
     dim = attrs.get("dim")
     if isinstance(dim, bool) or dim not in (1, 2):
-        raise BadArgument(f"dim={shown(dim)} is not an inner axis",
+        fix = Fix(str(dim), str(dim + 3)) if dim in (-1, -2) else None
+        raise BadArgument(f"dim={shown(dim)} is not an inner axis", fix=fix,
                           hint="Axis 1 counts rows, axis 2 columns; the lead is axis 0.")
     return int(dim) - 1
 
@@ -70,4 +71,5 @@ def shown(value: object) -> str:
         return repr(value[:40])
     if isinstance(value, int) and abs(value) >= 1 << 64:
         return "a huge number"
-    return repr(value) if isinstance(value, int | float | None) else f"a {type(value).__name__}"
+    kind = {"Value": "tensor"}.get(type(value).__name__, type(value).__name__)
+    return repr(value) if isinstance(value, int | float | None) else f"a {kind}"
