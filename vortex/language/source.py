@@ -26,11 +26,11 @@ def to_source(graph: Graph, *, name: str, doc: str) -> str:
 
     Its parameters are told by file and key: it is read where those files lie, or with the Graph's `parameters`.
     """
-    graph = _with_what_is_read(graph)
+    graph = with_what_is_read(graph)
     fields = {f.name: f for f in graph.fields}
     base = "vFlowMLA" if graph.geometry.latent else "vFlow"
-    parts = [f'"""{_docstring(doc)}"""', f"from vortex import ops, register, {base}", "", "",
-             f"@register({_quoted(name)})", f"class {_class_name(name)}({base}):"]
+    parts = [f'"""{docstring(doc)}"""', f"from vortex import ops, register, {base}", "", "",
+             f"@register({quoted(name)})", f"class {class_name(name)}({base}):"]
     bodies = []
     if any((f.rows, f.cols) != (1, 1) for f in graph.states):
         bodies.append(_create_cache(graph))
@@ -45,16 +45,16 @@ def to_source(graph: Graph, *, name: str, doc: str) -> str:
     return "\n".join(parts)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
 def _declarations(graph: Graph) -> dict[str, str]:
     """How the parameter of each digest is asked for."""
-    return {p.digest: f"ops.param({_quoted(p.file)}, {_quoted(p.key)})" for p in graph.parameters}
+    return {p.digest: f"ops.param({quoted(p.file)}, {quoted(p.key)})" for p in graph.parameters}
 
 
-def _live(nodes: Sequence[Node], roots: Iterable[int]) -> list[int]:
+def live_nodes(nodes: Sequence[Node], roots: Iterable[int]) -> list[int]:
     """The nodes that `roots` are made of, in order."""
     wanted = set(roots)
     for index in range(len(nodes) - 1, -1, -1):
@@ -63,16 +63,16 @@ def _live(nodes: Sequence[Node], roots: Iterable[int]) -> list[int]:
     return sorted(wanted)
 
 
-def _with_what_is_read(graph: Graph) -> Graph:
+def with_what_is_read(graph: Graph) -> Graph:
     """Only summaries that something reads; and a field for every value that is read as a field holds it."""
-    live = _live(graph.indexer, [graph.selection, *(node for _, node in graph.saves)])
+    live = live_nodes(graph.indexer, [graph.selection, *(node for _, node in graph.saves)])
     read = {graph.indexer[i].attr("name") for i in live if graph.indexer[i].op == "field"}
     read |= {f.first for f in graph.states if isinstance(f.first, str)}
     writes = [(name, node) for name, node in graph.writes if name in read]
     held = {node: name for name, node in reversed(graph.writes)}
     taken = {f.name for f in graph.fields}
     free = (name for number in count(1) if (name := f"rounded_{number}") not in taken)
-    for index in _live(graph.cache, [node for _, node in writes]):
+    for index in live_nodes(graph.cache, [node for _, node in writes]):
         value = graph.cache[index].args[0] if graph.cache[index].op == "stored" else None
         if value is not None and value not in (node for _, node in writes):
             writes.append((held.get(value) or next(free), value))
@@ -80,12 +80,12 @@ def _with_what_is_read(graph: Graph) -> Graph:
     return replace(graph, writes=tuple(writes), fields=(*fields, *graph.states))
 
 
-def _docstring(doc: str) -> str:
+def docstring(doc: str) -> str:
     text = doc.strip().replace("\\", "\\\\").replace('"', "'") or "A flow."
     return "\n".join(textwrap.fill(line, WIDTH) for line in text.splitlines())
 
 
-def _class_name(name: str) -> str:
+def class_name(name: str) -> str:
     words = re.findall(r"[A-Za-z0-9]+", name)
     joined = "".join(word[0].upper() + word[1:] for word in words)
     return joined if joined.isidentifier() and joined not in TAKEN else f"Flow{joined}"
@@ -114,7 +114,7 @@ class Writer:
 
     def body(self, roots: Sequence[int]) -> list[str]:
         """The statements; the last root, where there is one, is returned."""
-        live = _live(self.nodes, [*roots, *(node for _, node in self.writes)])
+        live = live_nodes(self.nodes, [*roots, *(node for _, node in self.writes)])
         uses = self._uses(live, roots)
         lines = self._unread_state(live)
         for index in live:
@@ -165,7 +165,7 @@ class Writer:
 
     def _state(self, name: str) -> str:
         first = self.fields[name].first
-        return f'cache.state("{name}", first={_quoted(first) if isinstance(first, str) else repr(first)})'
+        return f'cache.state("{name}", first={quoted(first) if isinstance(first, str) else repr(first)})'
 
     def _unread_state(self, live: Sequence[int]) -> list[str]:
         """A first value that nothing reads is still said."""
