@@ -19,7 +19,7 @@ def checked_name(name: object) -> str:
     return name
 
 
-def _per_block(name: str, value: object, doing: str) -> Value:
+def per_block(name: str, value: object, doing: str) -> Value:
     """Only a tensor with one value a block can be kept. Raises FieldError, ShapeMismatch."""
     if not isinstance(value, Value):
         raise FieldError(f'cache["{name}"] is {doing} {shown(value)}, which is not a tensor')
@@ -41,7 +41,7 @@ class CacheSide:
     def __getitem__(self, name: object) -> Value:
         name = checked_name(name)
         if name in self._tape.geometry.stored:
-            return _key(self._tape, name)
+            return stored_leaf(self._tape, name)
         if name not in self.written:
             raise FieldError(f'cache["{name}"] is read before it is written',
                              hint=_written_hint(self._tape, name, self.written))
@@ -56,7 +56,7 @@ class CacheSide:
                              hint="Write to a field of another name.")
         if name in self.written:
             raise FieldError(f'cache["{name}"] is written twice', hint="Give the second value a name of its own.")
-        self.written[name] = _per_block(name, value, "written with")
+        self.written[name] = per_block(name, value, "written with")
 
     def state(self, name: object, first: object = 0.0) -> Value:
         raise FieldError("state is read in forward_indexer only")
@@ -76,7 +76,7 @@ class IndexerSide:
     def __getitem__(self, name: object) -> Value:
         name = checked_name(name)
         if name in self._tape.geometry.stored:
-            return _key(self._tape, name)
+            return stored_leaf(self._tape, name)
         if name in self.saved or name in self.first:
             raise FieldError(f'cache["{name}"] is state, and its value before this step is asked for by another word',
                              hint=f'Write cache.state("{name}", first=0.0).')
@@ -107,7 +107,7 @@ class IndexerSide:
         name = self._own(name)
         if name in self.saved:
             raise FieldError(f'cache["{name}"] is written twice', hint="Save a state once a step.")
-        kept, first = _per_block(name, value, "saved as"), self.first.get(name)
+        kept, first = per_block(name, value, "saved as"), self.first.get(name)
         if isinstance(first, str) and kept._node.type != self._summaries[first]:
             raise ShapeMismatch(f'cache["{name}"] begins at "{first}", {self._summaries[first]}, '
                                 f"and is saved as {kept._node.type}", hint="Save a value of the shape it begins with.")
@@ -121,7 +121,8 @@ class IndexerSide:
         return name
 
 
-def _key(tape: Tape, name: str) -> Value:
+def stored_leaf(tape: Tape, name: str) -> Value:
+    """What every block has of itself: its keys, values or latents."""
     return tape.leaf("field", OPS["field"].infer((), {"name": name}, tape.geometry), name=name)
 
 

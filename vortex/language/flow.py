@@ -21,12 +21,29 @@ class vFlow:
     flow_text: ClassVar[str] = ""
     flow_folder: ClassVar[Path | None] = None                      # where its parameter files lie
     flow_parameters: ClassVar[tuple[Parameter, ...]] = ()          # known ones, which need no file
-    flow_guard: ClassVar[Any] = None     # bounds the Python of a flow that was loaded from untrusted text
+    flow_path: ClassVar[str] = ""
+    flow_upstream: ClassVar[bool] = False                          # written in the upstream's spelling
+    flow_evaluator: ClassVar[Any] = None                           # runs a flow that was loaded from untrusted text
 
     def __init__(self, geometry: Geometry) -> None:
         self.block_size = geometry.block_size
         self.head_dim = geometry.head_dim
         self.group = geometry.group
+
+    @classmethod
+    def source_path(cls) -> str:
+        """The file it is written in, or a name for it."""
+        return cls.flow_path or cls.forward_indexer.__code__.co_filename
+
+    @classmethod
+    def first_line(cls, method: str) -> int:
+        return int(getattr(cls, method).__code__.co_firstlineno)
+
+    @classmethod
+    def last_line(cls) -> int:
+        """Where forward_indexer ends."""
+        lines = cls.forward_indexer.__code__.co_lines()
+        return max(line for _, _, line in lines if line is not None)
 
     def create_cache(self, block_size: int, head_dim: int) -> Any:
         """Optional: {field: (rows, cols)} of every summary and state, checked against what is written."""

@@ -1,65 +1,122 @@
-"""Untrusted source text to a flow class: an allow-list over the syntax tree, then one execution without builtins."""
+"""Untrusted source text to a flow class: an allow-list over the syntax tree, and then an evaluator of our own."""
 import ast
 import inspect
 from collections.abc import Sequence
-from types import CodeType
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from vortex.errors import FlowContractError, FlowNotFound, FlowSyntaxError, ForbiddenSyntax, Where
-from vortex.ir import Parameter
-from vortex.language import ops
-from vortex.language.allowed import check_syntax, instrument
+from vortex.ir import Geometry, Parameter
+from vortex.language.allowed import check_syntax, without_script
 from vortex.language.calls import nearest
-from vortex.language.flow import register, vFlow, vFlowMLA
-from vortex.language.guard import Guard
+from vortex.language.evaluator import Contract, Evaluator
+from vortex.language.flow import vFlow, vFlowMLA
+from vortex.language.modules import modules
+from vortex.language.ops.shapes import shown
 from vortex.language.parameters import folder_of
-from vortex.language.place import Source, run
+from vortex.language.place import Source
+from vortex.language.things import Builtin, Class, Function, Instance, Marked, bound
 
 MOST_TEXT = 65_536
 MOST_NAME = 100
-SIGNATURES = {"forward_cache": ["self", "cache"], "forward_indexer": ["self", "q", "cache"],
-              "create_cache": ["self", "block_size", "head_dim"]}
-LATENT_SIGNATURES = {"create_cache": ["self", "block_size", "kv_lora_rank", "qk_rope_head_dim"]}
-EXPORTS: dict[str, Any] = {"ops": ops, "register": register, "vFlow": vFlow, "vFlowMLA": vFlowMLA}
+UPSTREAM = {"forward_cache": "cache, loc, ctx", "forward_indexer": "q, o, cache, ctx"}
+TENSOR = {"forward_cache": "cache", "forward_indexer": "q, cache"}
+SIZES, LATENT_SIZES = "block_size, head_dim", "block_size, kv_lora_rank, qk_rope_head_dim"
+
+
+class Loaded(vFlow):
+    """A flow whose methods an Evaluator runs."""
+
+    flow_class: ClassVar[Class]
+    flow_evaluator: ClassVar[Evaluator]
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        self._instance: Instance = self.flow_evaluator.construct(self.flow_class, given=vars(self))
+
+    @classmethod
+    def first_line(cls, method: str) -> int:
+        found = _method(cls.flow_class, method)
+        return found.node.lineno if found is not None else cls.flow_class.line
+
+    @classmethod
+    def last_line(cls) -> int:
+        found = _method(cls.flow_class, "forward_indexer")
+        return found.last_line if found is not None else cls.flow_class.line
+
+    def _call(self, name: str, *args: object) -> Any:
+        found, there = self.flow_class.find(name)
+        made: Any = bound(found, self._instance)
+        return made.call(args, {}) if there else None
+
+    def create_cache(self, *sizes: int) -> Any:
+        """In the two sizes of keys and values, or the three of latents."""
+        if len(sizes) == 3 and not _form(self.flow_class, "create_cache").takes(3):
+            sizes = (sizes[0], sizes[1] + sizes[2])
+        return self._call("create_cache", *sizes)
+
+    def forward_cache(self, *args: object) -> Any:
+        return self._call("forward_cache", *args)
+
+    def forward_indexer(self, *args: object) -> Any:
+        """Leaves self as it found it: the body may run several times while shapes are sought."""
+        kept = dict(self._instance.attributes)
+        try:
+            return self._call("forward_indexer", *args)
+        finally:
+            self._instance.attributes = kept
+
+
+class LoadedLatent(Loaded, vFlowMLA):
+    """The same of a flow on latents."""
+
+
+@dataclass
+class Registry:
+    """What a text registers, in its order."""
+
+    flows: dict[str, Class]
+
+    def register(self, name: object = None, *aliases: object) -> Builtin:
+        for one in (name, *aliases):
+            if not isinstance(one, str) or not 1 <= len(one) <= MOST_NAME or not one.isprintable():
+                raise FlowContractError(f"a flow's name is a text of 1 to {MOST_NAME} characters",
+                                        hint='Write @register("name").')
+            if one in self.flows:
+                raise FlowContractError(f'"{one}" is registered twice', hint="Give each flow a name of its own.")
+        return Builtin("register", lambda cls: self._enter(cls, [str(one) for one in (name, *aliases)]))
+
+    def _enter(self, cls: object, names: Sequence[str]) -> object:
+        if not isinstance(cls, Class) or cls.base is None:
+            raise FlowContractError(f'what is registered as "{names[0]}" is not a flow', hint="Derive it from vFlow.")
+        cls.registered = tuple(names)
+        self.flows |= dict.fromkeys(names, cls)
+        return cls
 
 
 def load_flow(text: str, path: str = "<flow>", name: str | None = None,
               parameters: Sequence[Parameter] = ()) -> type[vFlow]:
     """The flow that `text` registers as `name`; without one, the last.
 
+    Only an allow-listed part of Python passes, in which nothing but our own objects is within reach: the words of
+    `vortex`, the op objects of `vortex_torch`, and stand-ins for `torch`, `typing` and `math`.
     Its parameters are the given ones, and else come from files in the folder of `path`.
-
-    Only an allow-listed part of Python passes (classes, methods, assignments, arithmetic, `for`, `if` on numbers), the
-    imports of `ops`, `register` and `vFlow` from vortex are resolved here, and nothing else is executed.
-    Raises FlowSyntaxError, ForbiddenSyntax, UnknownOp, FlowContractError, placed in `path`.
+    Raises FlowSyntaxError, ForbiddenSyntax, UnknownOp, FlowContractError, FlowNotFound, placed in `path`.
     """
     source = Source(path, text)
-    tree = _parsed(source)
+    tree = without_script(_parsed(source))
     check_syntax(tree, source)
-    guard = Guard()
-    builtins = {**guard.builtins(), "__build_class__": __build_class__}
-    namespace = {"__builtins__": builtins, "__name__": "flow", "_guard": guard, **_imported(tree)}
-    run(source, _execute, _compiled(tree, source), namespace)
-    flows = [value for value in namespace.values() if _registered(value)]
-    if not flows:
-        raise FlowContractError("no flow is registered", where=Where(path),
-                                hint='Put @register("name") over a class that derives from vFlow.')
-    flow: type[vFlow] = _chosen(flows, name, path)
-    _check_contract(flow, source)
-    flow.flow_text = text
-    flow.flow_guard = guard
-    flow.flow_folder = folder_of(path)
-    flow.flow_parameters = tuple(parameters)
-    return flow
-
-
-def _chosen(flows: Sequence[type[vFlow]], name: str | None, path: str) -> type[vFlow]:
-    """Raises FlowNotFound."""
-    named = [flow for flow in flows if name in (None, flow.flow_name, *flow.flow_aliases)]
-    if not named:
-        names = [flow.flow_name for flow in flows]
-        raise FlowNotFound(f"{path} registers no flow {name!r}", where=Where(path), hint=nearest(str(name), names))
-    return named[-1]
+    registry = Registry({})
+    contract = {"vFlow": Contract(vFlow), "vFlowMLA": Contract(vFlowMLA), "register": Builtin("register", registry.register)}
+    evaluator = Evaluator(modules(contract))
+    evaluator.placed(source, evaluator.run, tree)
+    cls = _chosen(registry.flows, name, path)
+    upstream = _checked(cls, source)
+    return type(cls.name, (LoadedLatent if cls.base is vFlowMLA else Loaded,), {
+        "flow_class": cls, "flow_evaluator": evaluator, "flow_name": cls.registered[0], "flow_aliases": cls.registered[1:],
+        "flow_text": text, "flow_path": path, "flow_folder": folder_of(path), "flow_parameters": tuple(parameters),
+        "flow_upstream": upstream, "__doc__": inspect.cleandoc(_doc(tree, cls)),
+    })
 
 
 def _parsed(source: Source) -> ast.Module:
@@ -73,39 +130,83 @@ def _parsed(source: Source) -> ast.Module:
         raise FlowSyntaxError("the text is not Python", where=Where(source.path)) from error
 
 
-def _imported(tree: ast.Module) -> dict[str, Any]:
-    """The names that the (already checked) imports bind."""
-    return {alias.asname or alias.name: EXPORTS[alias.name]
-            for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+def _chosen(flows: dict[str, Class], name: str | None, path: str) -> Class:
+    """Raises FlowContractError where nothing is registered, FlowNotFound where `name` is not."""
+    if not flows:
+        raise FlowContractError("no flow is registered", where=Where(path),
+                                hint='Put @register("name") over a class that derives from vFlow.')
+    if name is None:
+        return list(flows.values())[-1]
+    if name not in flows:
+        raise FlowNotFound(f"{path} registers no flow {shown(name)}", where=Where(path), hint=nearest(name[:80], list(flows)))
+    return flows[name]
 
 
-def _compiled(tree: ast.Module, source: Source) -> CodeType:
-    try:
-        return compile(instrument(tree), source.path, "exec", dont_inherit=True)
-    except (ValueError, RecursionError, MemoryError, SyntaxError) as error:
-        raise FlowSyntaxError(f"the text cannot be compiled: {str(error)[:200]}", where=Where(source.path)) from error
+def _method(cls: Class, name: str) -> Function | None:
+    found, _ = cls.find(name)
+    found = found.function if isinstance(found, Marked) and found.mark != "property" else found
+    return found if isinstance(found, Function) else None
 
 
-def _execute(code: CodeType, namespace: dict[str, Any]) -> None:
-    exec(code, namespace)
+@dataclass
+class Form:
+    """How a method may be called: what it takes beside self, how much of it must be given, how much may be."""
+
+    names: list[str]
+    least: int
+    most: int
+
+    def takes(self, count: int) -> bool:
+        return self.least <= count <= self.most
+
+    def asks_for(self, form: str) -> bool:
+        return self.names[:self.least] == form.split(", ")
 
 
-def _registered(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, vFlow) and bool(value.__dict__.get("flow_name"))
+def _form(cls: Class, name: str) -> Form:
+    found, _ = cls.find(name)
+    method = _method(cls, name)
+    if method is None:
+        return Form([], 0, 0)
+    own = 0 if isinstance(found, Marked) and found.mark == "staticmethod" else 1
+    names = method.parameters[own:]
+    return Form(names, max(method.required - own, 0), 99 if method.node.args.vararg is not None else len(names))
 
 
-def _check_contract(flow: type[vFlow], source: Source) -> None:
-    """The flow has a name, forward_indexer is there, and every method of the contract has its signature."""
-    for name in (flow.flow_name, *flow.flow_aliases):
-        if not isinstance(name, str) or not 1 <= len(name) <= MOST_NAME or not name.isprintable():
-            raise FlowContractError(f"a flow's name is a text of 1 to {MOST_NAME} characters", where=Where(source.path))
-    if flow.forward_indexer is vFlow.forward_indexer:
-        raise FlowContractError(f"{flow.__name__} has no forward_indexer(self, q, cache)",
-                                where=Where(source.path), hint="It scores the blocks and returns ops.topk(score).")
-    latent = issubclass(flow, vFlowMLA)
-    for name, wanted in {**SIGNATURES, **(LATENT_SIGNATURES if latent else {})}.items():
-        method = getattr(flow, name)
-        if not inspect.isfunction(method) or list(inspect.signature(method).parameters) != wanted:
-            line = method.__code__.co_firstlineno if inspect.isfunction(method) else 0
-            raise FlowContractError(f"{name} does not take ({', '.join(wanted)})", where=source.where(line),
-                                    hint=f"Write: def {name}({', '.join(wanted)}):")
+def _checked(cls: Class, source: Source) -> bool:
+    """Whether the flow is in the upstream's spelling. Raises FlowContractError for what keeps neither contract."""
+    if _method(cls, "forward_indexer") is None:
+        raise FlowContractError(f"{cls.name} has no forward_indexer(self, q, cache)", where=source.where(cls.line),
+                                hint="It scores the blocks and returns ops.topk(score).")
+    form = _form(cls, "forward_indexer")
+    upstream = not form.asks_for(TENSOR["forward_indexer"]) and form.takes(4)
+    for name, wanted in (UPSTREAM if upstream else TENSOR).items():
+        method, form = _method(cls, name), _form(cls, name)
+        if method is None and upstream:
+            raise FlowContractError(f"{cls.name} has no {name}(self, {wanted})", where=source.where(cls.line),
+                                    hint="With q, o, cache, ctx a flow has forward_indexer, forward_cache and create_cache.")
+        fits = form.takes(len(wanted.split(", "))) if upstream else form.asks_for(wanted)
+        if method is not None and not fits:
+            raise FlowContractError(f"{name} does not take (self, {wanted})", where=source.where(method.node.lineno),
+                                    hint=f"Write: def {name}(self, {wanted}):")
+    _check_sizes(cls, source, upstream)
+    return upstream
+
+
+def _check_sizes(cls: Class, source: Source, upstream: bool) -> None:
+    latent = cls.base is vFlowMLA
+    wanted = LATENT_SIZES if latent else SIZES
+    method, form = _method(cls, "create_cache"), _form(cls, "create_cache")
+    if method is None and upstream:
+        raise FlowContractError(f"{cls.name} has no create_cache(self, {wanted})", where=source.where(cls.line),
+                                hint='It returns the fields and their shapes: {"name": (rows, columns)}.')
+    if method is not None and not form.takes(2) and not (latent and form.takes(3)):
+        raise FlowContractError(f"create_cache does not take (self, {wanted})", where=source.where(method.node.lineno),
+                                hint=f"Write: def create_cache(self, {wanted}):")
+
+
+def _doc(tree: ast.Module, cls: Class) -> str:
+    """What the class says of itself, or else the text."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.lineno == cls.line]
+    return (ast.get_docstring(classes[0]) if classes else None) or ast.get_docstring(tree) or ""
+

@@ -35,10 +35,14 @@ class Tape:
         self.parameters = Parameters()
         self.nodes: list[Node] = []
         self.leaves: dict[tuple[str, tuple[tuple[str, Attr], ...]], Value] = {}
+        self.lines: Callable[[], int] | None = None       # tells the line of a flow that our evaluator runs
+        self.spend: Callable[[], None] = lambda: None     # told of every op
         self.explain: Callable[[Sequence[int]], str] = lambda args: ""
 
     def line(self) -> int:
         """The line of the flow that is being run."""
+        if self.lines is not None:
+            return self.lines()
         frame = sys._getframe(1)
         while frame is not None and frame.f_code.co_filename != self.filename:
             frame = frame.f_back  # type: ignore[assignment]  # None ends the stack
@@ -54,6 +58,7 @@ class Tape:
     def write(self, node: Node) -> "Value":
         if len(self.nodes) >= MOST_NODES:
             raise FlowContractError(f"the flow is longer than {MOST_NODES:,} operations")
+        self.spend()
         self.nodes.append(node)
         return Value(self, len(self.nodes) - 1)
 
@@ -67,7 +72,8 @@ class Tape:
         if op.numbers and isinstance(value, int | float):
             return self.leaf("const", OPS["const"].infer((), {"value": number(value)}, self.geometry),
                              value=number(value))
-        raise BadArgument(f"{op.usage} takes tensors, not {shown(value)}")
+        raise BadArgument(f"{op.usage} takes tensors, not {shown(value)}",
+                          hint="Tensors are q, the fields of cache, and what is made of them.")
 
     def apply(self, op: Op, operands: Sequence[object], attrs: Mapping[str, Attr]) -> "Value":
         """Writes one op down. Raises FlowError."""
@@ -97,7 +103,7 @@ class Tape:
         written = plain(op.spelling(texts, attrs))
         told = self.explain([v._index for v in values])
         hint = "\n".join(part for part in (told, error.hint) if part)
-        return ShapeMismatch(f"{written}     {error.message}", hint=hint)
+        return ShapeMismatch(f"{written}     {error.message}", hint=hint, fix=error.fix)
 
 
 def tape() -> Tape:

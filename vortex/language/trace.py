@@ -1,60 +1,27 @@
 """Runs a flow once on symbols and writes down its Graph."""
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-from vortex.errors import FieldError, Fix, FlowContractError, FlowError, NoSelection, ShapeMismatch, Where
+from vortex.errors import FieldError, Fix, FlowError, NoSelection, ShapeMismatch, Where
 from vortex.ir import SELECTION, Field, FieldKind, Geometry, Graph, Lead, Node, Type
-from vortex.language.cache import CacheSide, IndexerSide, Shape, checked_name
-from vortex.language.flow import vFlow, vFlowMLA
+from vortex.language.cache import CacheSide, IndexerSide, Shape
+from vortex.language.flow import vFlow
+from vortex.language.objects import ObjectTracer
 from vortex.language.ops.record import OPS, Side
 from vortex.language.ops.shapes import shown
-from vortex.language.parameters import Parameters
-from vortex.language.place import Source, run
-from vortex.language.symbols import TAPE, Tape, Value
+from vortex.language.symbols import Tape, Value
+from vortex.language.tracer import Tracer
 
 
-class Tracer:
-    """The tracing of one flow at one geometry."""
+class TensorTracer(Tracer):
+    """The tracing of one flow of our own spelling at one geometry."""
 
     def __init__(self, flow: type[vFlow], geometry: Geometry) -> None:
-        _check_geometry(flow, geometry)
-        if flow.flow_guard is not None:
-            flow.flow_guard.steps = 0
-        self.flow = flow(geometry)
-        self.geometry = geometry
-        self.source = Source(flow.forward_indexer.__code__.co_filename, flow.flow_text)
-        self.declared = self._declared()
-        self.parameters = Parameters(flow.flow_folder, flow.flow_parameters)
+        super().__init__(flow, geometry)
         self.cache_tape = self._tape(Side.CACHE)
         self.cache = CacheSide(self.cache_tape)
         self._on(self.cache_tape, self.flow.forward_cache, self.cache)
         self.summaries = {name: value._node.type for name, value in self.cache.written.items()}
         self._check_declared(self.summaries, complete=False)
-
-    def _tape(self, side: Side) -> Tape:
-        tape = Tape(side, self.geometry, self.source.path)
-        tape.parameters = self.parameters
-        return tape
-
-    def _on(self, tape: Tape, body: Callable[..., Any], *args: object) -> Any:
-        token = TAPE.set(tape)
-        try:
-            return run(self.source, body, *args)
-        finally:
-            TAPE.reset(token)
-
-    def _declared(self) -> dict[str, Shape] | None:
-        geometry = self.geometry
-        inner = (geometry.kv_lora_rank, geometry.qk_rope_head_dim) if geometry.latent else (geometry.head_dim,)
-        declared = run(self.source, self.flow.create_cache, geometry.block_size, *inner)
-        if declared is None:
-            return None
-        shapes = isinstance(declared, dict) and all(
-            isinstance(name, str) and isinstance(shape, tuple | list) and len(shape) == 2
-            and all(isinstance(size, int) and size > 0 for size in shape) for name, shape in declared.items())
-        if not shapes:
-            raise FlowContractError("create_cache does not return {name: (rows, cols)}", where=Where(self.source.path))
-        return {checked_name(name): (shape[0], shape[1]) for name, shape in declared.items()}
 
     def _check_declared(self, found: Mapping[str, Type], *, complete: bool) -> None:
         """What create_cache says and what the bodies write are one."""
@@ -104,9 +71,7 @@ class Tracer:
         return Fix(text, "pass") if text.startswith(f'cache["{name}"] = ') and text.count("(") == text.count(")") else None
 
     def _end(self) -> Where:
-        code = self.flow.forward_indexer.__code__
-        last = max((line for _, _, line in code.co_lines() if line is not None), default=code.co_firstlineno)
-        return self.source.where(last)
+        return self.source.where(self.flow.last_line())
 
     def _graph(self, nodes: Sequence[Node], cache: IndexerSide, chosen: Value) -> Graph:
         fields = [Field(name, *type_.shape) for name, type_ in self.summaries.items()]
@@ -152,16 +117,11 @@ def _guesses(geometry: Geometry, summaries: Mapping[str, Type]) -> list[Shape]:
     return list(dict.fromkeys([*usual, *(type_.shape for type_ in summaries.values())]))
 
 
-def _check_geometry(flow: type[vFlow], geometry: Geometry) -> None:
-    if issubclass(flow, vFlowMLA) != geometry.latent:
-        kind, other = ("latent", "keys and values") if issubclass(flow, vFlowMLA) else ("keys and values", "latents")
-        raise FlowContractError(f"the flow {flow.flow_name or flow.__name__} is written for {kind}, and is read for {other}",
-                                hint="A vFlowMLA serves models with latent attention, a vFlow all others.")
-
-
 def trace(flow: type[vFlow], geometry: Geometry) -> Graph:
     """The Graph of `flow` at `geometry`. Raises FlowError, placed in the flow's text."""
-    tracer = Tracer(flow, geometry)
+    if flow.flow_upstream:
+        return ObjectTracer(flow, geometry).graph()
+    tracer = TensorTracer(flow, geometry)
     first: FlowError | None = None
     for guess in _guesses(geometry, tracer.summaries):
         shapes: dict[str, Shape] = dict(tracer.declared or {})
@@ -177,7 +137,7 @@ def trace(flow: type[vFlow], geometry: Geometry) -> Graph:
     raise first
 
 
-def _settled(tracer: Tracer, shapes: dict[str, Shape], guess: Shape) -> Graph:
+def _settled(tracer: TensorTracer, shapes: dict[str, Shape], guess: Shape) -> Graph:
     """Passes until the state that is read has the shape of the state that is saved."""
     for _ in range(3):
         graph = tracer.indexer(shapes, guess)

@@ -1,0 +1,107 @@
+"""What a flow may import: our words, the upstream's op objects, and names that annotations need."""
+import ast
+from collections.abc import Iterator, Mapping
+
+from vortex.errors import ForbiddenSyntax, UnknownOp
+from vortex.language.calls import nearest
+from vortex.language.standard import mathematics
+from vortex.language.things import Builtin, Hint, Module
+
+TYPING = ("Any", "Callable", "ClassVar", "Dict", "Final", "FrozenSet", "Generic", "Iterable", "Iterator", "List", "Literal",
+          "Mapping", "MutableMapping", "NamedTuple", "Optional", "Protocol", "Sequence", "Set", "Tuple", "Type", "TypeAlias",
+          "TypedDict", "Union", "overload", "override", "no_type_check")
+DTYPES = ("bfloat16", "float16", "half", "float32", "float", "float64", "double", "float8_e4m3fn", "float8_e5m2", "uint8",
+          "int8", "int16", "int32", "int", "int64", "long", "bool")
+TORCH = (*DTYPES, "Tensor", "dtype", "device", "Size", "FloatTensor", "IntTensor", "LongTensor")
+ABSENT = {"os": "reads environment variables and files", "sys": "reaches the interpreter", "numpy": "computes with data",
+          "pathlib": "reads files", "json": "reads files", "safetensors": "reads files"}
+LEARNED = "A learned constant is declared: keep it in a safetensors file next to the flow, and write " \
+          'ops.param("name.safetensors", "key").'
+ALLOWED = "A flow imports from vortex, vortex_torch, torch (for annotations), typing and math."
+NAMES_OF_UPSTREAM = ("vortex_torch.flow", "vortex_torch.indexer", "vortex_torch.cache", "vortex_torch.abs",
+                     "vortex_torch.utils")
+PARTS = {"registry": "flow", "loader": "flow", "base": "flow", "vflow": "flow", "context": "abs"}
+
+
+def standing() -> dict[str, Module]:
+    """The modules that are the same for every flow."""
+    hints = {name: Hint(name) for name in TYPING}
+    typing = {**hints, "TYPE_CHECKING": False, "cast": Builtin("cast", lambda kind, value: value),
+              "TypeVar": Builtin("TypeVar", lambda name, *bounds, **named: Hint("a type"))}
+    torch = Module("torch", {name: Hint(f"torch.{name}") for name in TORCH},
+                   hint="torch is there for annotations only: compute with q, cache and ops.")
+    abstract = Module("abc", {name: Hint(name) for name in ("ABC", "ABCMeta", "abstractmethod")})
+    collections = Module("collections.abc", hints)
+    return {
+        "typing": Module("typing", typing), "typing_extensions": Module("typing_extensions", typing), "torch": torch,
+        "math": Module("math", mathematics()), "abc": abstract, "collections.abc": collections,
+        "collections": Module("collections", {"abc": collections}),
+        "__future__": Module("__future__", {"annotations": Hint("annotations")}),
+    }
+
+
+def imported(node: ast.Import | ast.ImportFrom, modules: Mapping[str, Module]) -> dict[str, object]:
+    """The names that an import binds. Raises ForbiddenSyntax for other modules, UnknownOp for other names."""
+    if isinstance(node, ast.Import):
+        return dict(_whole(alias, modules) for alias in node.names)
+    return dict(pair for alias in node.names for pair in _named(_home(node, modules), alias, modules))
+
+
+def _whole(alias: ast.alias, modules: Mapping[str, Module]) -> tuple[str, object]:
+    found = _module(alias.name, modules, f"import {alias.name}")
+    if alias.asname is not None:
+        return alias.asname, found
+    root = alias.name.split(".")[0]
+    return root, modules[root]
+
+
+def _home(node: ast.ImportFrom, modules: Mapping[str, Module]) -> Module:
+    said = f"from {'.' * node.level}{node.module or ''} import {node.names[0].name}"
+    name = node.module or ""
+    if node.level:
+        name = f"vortex_torch.{name}" if name else "vortex_torch"
+        if name not in modules and _upstream(name) is None:
+            raise ForbiddenSyntax(f"{said} is not used in a flow", hint=ALLOWED)
+    return _module(name, modules, said)
+
+
+def _upstream(name: str) -> str | None:
+    """The module of the upstream that `name` is, or lies within."""
+    parts = name.split(".")
+    if parts[0] != "vortex_torch" or len(parts) < 2:
+        return None
+    part = PARTS.get(parts[1], parts[1])
+    if part == "flow" and len(parts) > 2 and parts[2].startswith("algorithms"):
+        return "vortex_torch.flow.algorithms"
+    home = f"vortex_torch.{part}"
+    return home if home in NAMES_OF_UPSTREAM else None
+
+
+def _module(name: str, modules: Mapping[str, Module], said: str) -> Module:
+    found = modules.get(name) or modules.get(_upstream(name) or "")
+    if found is not None:
+        return found
+    root = name.split(".")[0]
+    if root in ABSENT:
+        hint = LEARNED if "files" in ABSENT[root] else ALLOWED
+        raise ForbiddenSyntax(f"{said} is not used in a flow: {root} {ABSENT[root]}, and a flow does not", hint=hint)
+    if root == "torch":
+        raise ForbiddenSyntax(f"{said} is not used in a flow", hint="import torch suffices, for annotations.")
+    raise ForbiddenSyntax(f"{said} is not used in a flow", hint=ALLOWED)
+
+
+def _named(module: Module, alias: ast.alias, modules: Mapping[str, Module]) -> Iterator[tuple[str, object]]:
+    if alias.name == "*":
+        if module.name not in NAMES_OF_UPSTREAM:
+            raise ForbiddenSyntax(f"from {module.name} import * is not used in a flow", hint=ALLOWED)
+        yield from module.names.items()
+        return
+    if alias.name not in module.names:
+        inner = modules.get(f"{module.name}.{alias.name}")
+        if inner is not None:
+            yield alias.asname or alias.name, inner
+            return
+        kind = UnknownOp if module.name.startswith("vortex_torch") else ForbiddenSyntax
+        raise kind(f"{module.name} has no {alias.name[:40]} for a flow",
+                   hint=module.hint or nearest(alias.name, list(module.names)))
+    yield alias.asname or alias.name, module.names[alias.name]
