@@ -5,11 +5,11 @@ from vortex.errors import FieldError, Fix, FlowError, NoSelection, ShapeMismatch
 from vortex.ir import SELECTION, Field, FieldKind, Geometry, Graph, Lead, Node, Type
 from vortex.language.cache import CacheSide, IndexerSide, Shape
 from vortex.language.flow import vFlow
-from vortex.language.objects import ObjectTracer
 from vortex.language.ops.record import OPS, Side
 from vortex.language.ops.shapes import shown
 from vortex.language.symbols import Tape, Value
 from vortex.language.tracer import Tracer
+from vortex.language.upstream import ObjectTracer
 
 
 class TensorTracer(Tracer):

@@ -1,4 +1,4 @@
-"""Traces a flow of the upstream's spelling: what is declared, what its ops write, and which fields turn out to be state."""
+"""Traces a flow made of op objects: what is declared, what its ops write, and which fields turn out to be state."""
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,32 +11,33 @@ from vortex.language.flow import vFlow
 from vortex.language.ops.record import OPS, Side
 from vortex.language.tracer import Tracer
 
-FIRST = "{}_first"        # the summary that a state begins at
+FIRST = "{}_first"
 
 
-class UpstreamTracer(Tracer):
+class ObjectTracer(Tracer):
     """The tracing of one such flow at one geometry."""
 
     def __init__(self, flow: type[vFlow], geometry: Geometry) -> None:
         super().__init__(flow, geometry)
+        where = self.source.where(self.line_of("create_cache"))
         if self.declared is None:
-            raise FlowContractError("create_cache returns nothing", where=self.source.where(self.line_of("create_cache")),
+            raise FlowContractError("create_cache returns nothing", where=where,
                                     hint='It returns the fields and their shapes: {"name": (rows, columns)}.')
         self.fields = dict(self.declared)
         reserved = next((name for name in self.fields if name in RESERVED), None)
         if reserved is not None:
-            raise FieldError(f'create_cache declares "{reserved}", which every block has of itself',
-                             where=self.source.where(self.line_of("create_cache")), hint="Leave it out.")
+            raise FieldError(f'create_cache declares "{reserved}", which every block has of itself', where=where,
+                             hint="Leave it out.")
 
     def graph(self) -> Graph:
-        written, saved, output = self._cache_side(), self._tape(Side.INDEXER), Output()
-        indexer = Fields(saved, self.fields)
-        query = saved.leaf("input", OPS["input"].infer((), {"name": "q"}, self.geometry), name="q")
-        self._on(saved, self.flow.forward_indexer, query, output, indexer, CTX)
+        cache, tape, output = self._cache_side(), self._tape(Side.INDEXER), Output()
+        indexer = Fields(tape, self.fields)
+        query = tape.leaf("input", OPS["input"].infer((), {"name": "q"}, self.geometry), name="q")
+        self._on(tape, self.flow.forward_indexer, query, output, indexer, CTX)
         if output.selection is None:
             raise NoSelection("forward_indexer puts no selection on o", where=self.source.where(self.flow.last_line()),
                               hint="End it with topK: self.topk(score, o, ctx=ctx).")
-        return self._joined(written, indexer, output.selection._index)
+        return self._joined(cache, indexer, output.selection._index)
 
     def _cache_side(self) -> Fields:
         tape = self._tape(Side.CACHE)
@@ -46,8 +47,8 @@ class UpstreamTracer(Tracer):
         if unwritten is not None:
             raise FieldError(f'create_cache declares "{unwritten}", and forward_cache does not write it',
                              where=self.source.where(self.line_of("forward_cache")),
-                             hint="A field that is only saved begins at a number: self.fill = Fill(0.0) of vortex_torch.cache, "
-                                  f'self.fill(cache["{unwritten}"], loc=loc, ctx=ctx).')
+                             hint="A field that is only saved begins at a number: self.fill = Fill(0.0) of "
+                                  f'vortex_torch.cache, self.fill(cache["{unwritten}"], loc=loc, ctx=ctx).')
         return cache
 
     def _joined(self, cache: Fields, indexer: Fields, selection: int) -> Graph:
@@ -56,9 +57,8 @@ class UpstreamTracer(Tracer):
         for name in cache.fills:
             if name not in firsts and name not in cache.written:
                 cache.written[name] = cache.constant(name)
-        names: Mapping[str, float | str] = {name: firsts.get(name, name) for name in cache.written}
-        writes = tuple((str(names[name]), value._index) for name, value in cache.written.items()
-                       if isinstance(names[name], str))
+        kept = {name: firsts.get(name, name) for name in cache.written}
+        writes = tuple((first, cache.written[name]._index) for name, first in kept.items() if isinstance(first, str))
         fields = [Field(name, *cache.tape.nodes[node].type.shape) for name, node in writes]
         fields += [Field(name, *self.fields[name], FieldKind.STATE, first) for name, first in firsts.items()]
         saves = tuple((name, value._index) for name, value in indexer.saved.items())
@@ -66,6 +66,7 @@ class UpstreamTracer(Tracer):
                      _with_state(indexer.tape.nodes, saves), saves, selection, self.parameters.declared)
 
     def _first(self, name: str, cache: Fields) -> float | str:
+        """A number, or the summary that forward_cache computes, under a name of its own."""
         if name in cache.fills:
             return cache.fills[name] + 0.0
         first = FIRST.format(name)
@@ -76,5 +77,5 @@ class UpstreamTracer(Tracer):
 
 def _with_state(nodes: list[Node], saves: Writes) -> tuple[Node, ...]:
     """Reads of fields that are saved are reads of state."""
-    saved = dict(saves)
+    saved: Mapping[str, int] = dict(saves)
     return tuple(replace(node, op="state") if node.op == "field" and node.attr("name") in saved else node for node in nodes)
