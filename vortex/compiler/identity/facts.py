@@ -1,0 +1,70 @@
+"""What is known of the numbers a Poly can be: never below zero, above zero, never NaN or infinite."""
+from collections import Counter
+
+from vortex.compiler.identity.terms import ONE, Factor, Monomial, Poly, Template
+
+NEVER_BELOW = frozenset({"exp", "sigmoid", "sqrt", "abs", "greater", "greater_equal", "less", "less_equal", "equal",
+                         "not_equal", "softmax", "mass", "random", "position", "count"})
+ABOVE = frozenset({"exp", "sigmoid", "count"})
+AS_BODY = frozenset({"group", "stored", "max", "mean0", "max0", "min0"})     # of the sign that what they are made of is
+WILD = frozenset({"op", "raw"})           # may be anything
+
+
+def nonnegative(poly: Poly) -> bool:
+    return all(c > 0 and _nonnegative_term(m) for m, c in poly.items())
+
+
+def positive(poly: Poly) -> bool:
+    """Above zero; a sum of squares of the query counts as above zero."""
+    return nonnegative(poly) and any(m == ONE or _positive_term(m) for m in poly)
+
+
+def _nonnegative_term(m: Monomial) -> bool:
+    return all(times % 2 == 0 or nonnegative_factor(f) for f, times in Counter(m[1]).items())
+
+
+def _positive_term(m: Monomial) -> bool:
+    return all((times % 2 == 0 and f[0].kind == "input") or positive_factor(f) for f, times in Counter(m[1]).items())
+
+
+def nonnegative_factor(factor: Factor) -> bool:
+    template = factor[0]
+    if template.kind in NEVER_BELOW:
+        return True
+    if template.kind == "maximum":
+        return any(map(nonnegative, template.bodies))
+    if template.kind == "recip":
+        return nonnegative(template.bodies[0])
+    return template.kind in AS_BODY and nonnegative(template.bodies[0])
+
+
+def positive_factor(factor: Factor) -> bool:
+    template = factor[0]
+    if template.kind in ABOVE:
+        return True
+    if template.kind == "maximum":
+        return any(map(positive, template.bodies))
+    return template.kind in {*AS_BODY, "recip", "sqrt"} - {"stored"} and positive(template.bodies[0])
+
+
+def tame(poly: Poly) -> bool:
+    """Never NaN and never infinite, for finite q, k and v of moderate size."""
+    return all(tame_term(m) for m in poly)
+
+
+def tame_term(m: Monomial) -> bool:
+    return all(_tame(f[0]) for f in m[1])
+
+
+def _tame(template: Template) -> bool:
+    if "tame" not in template.known:
+        template.known["tame"] = _found_tame(template)
+    return template.known["tame"]
+
+
+def _found_tame(template: Template) -> bool:
+    if template.kind in WILD or not all(map(tame, template.bodies)):
+        return False
+    if template.kind in ("log", "recip"):
+        return positive(template.bodies[0])
+    return template.kind != "sqrt" or nonnegative(template.bodies[0])
