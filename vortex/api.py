@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vortex import flows
-from vortex.compiler.front import load
+from vortex.compiler.front import load, load_usual
 from vortex.errors import FlowNotFound
 from vortex.ir import Geometry, Graph, Parameter
 
@@ -34,7 +34,7 @@ def load_flow(path_or_text: str | Path, name: str | None = None) -> LoadedFlow:
     every mistake raises a VortexError that says what is wrong, where, and what to change. Runs nothing of the text.
     """
     text, path = _read(path_or_text)
-    graph = load(text, path, Geometry(), name)
+    graph = load_usual(text, path, name)
     return LoadedFlow(name=graph.name, text=text, path=path, registered=name, latent=graph.geometry.latent,
                       parameters=graph.parameters)
 

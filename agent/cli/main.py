@@ -18,7 +18,7 @@ COMMANDS = {
     "eval": "Judge one flow beside the controls.",
     "export": "Write a candidate into a folder to take home.",
     "verify": "Rerun an exported candidate here and compare with its manifest.",
-    "check": "Check one flow: nothing is run, a second at most.",
+    "check": "Check flows and submissions: nothing is run, a second at most.",
     "flows": "The built-in flows; or the source of one.",
     "ops": "The words of the language; or one of them.",
     "calibrate": "The parameter file of a flow that needs a model's own numbers.",
