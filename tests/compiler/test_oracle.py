@@ -77,7 +77,7 @@ def test_budgets_and_reserved_blocks(name: str, changes: dict[str, object]) -> N
 def test_a_budget_of_each_head() -> None:
     entry = next(entry for entry in ENTRIES if entry.name == "running_avg_block_sparse")
     duel = duel_of(entry, Cell(2, 16, 1), topk_layers=(7, (1, 6)))
-    duel.engine.budget = lambda blocks, head: (1, 6)[head] + 3
+    duel.engine.budget = lambda blocks, head: (1, 6)[head] + duel.engine.setting.bos + duel.engine.setting.eos
     for _ in range(4):
         duel.step()
         duel.grow()
@@ -89,7 +89,7 @@ def test_a_policy_below_the_static_budget_still_has_scores(name: str) -> None:
     entry = next(entry for entry in ENTRIES if entry.name == name)
     policy = "int few = block_reserved_bos + block_reserved_eos + 1; return cached_block_len > 10 ? few + 1 : few;"
     duel = duel_of(entry, Cell(2, 16, 1), topk_val=7, schedule_policy=policy)
-    duel.engine.budget = lambda blocks, head: 4 + (blocks > 10) + (duel.engine.setting.bos + duel.engine.setting.eos - 3)
+    duel.engine.budget = lambda blocks, head: duel.engine.setting.bos + duel.engine.setting.eos + 1 + (blocks > 10)
     for _ in range(3):
         duel.step()
         duel.grow()
