@@ -43,6 +43,7 @@ def _with_programs(graph: Graph, cache_home: Sequence[int], indexer_home: Sequen
 def without_dead_code(graph: Graph) -> Graph:
     """Drops nodes that no field, state or selection is made of, and summaries that nothing reads."""
     live = _kept(graph.indexer, [graph.selection, *(node for _, node in graph.saves)])
+    alive = set(live)
     read = {node.attr("name") for i in live if (node := graph.indexer[i]).op in ("field", "state")}
     read |= {f.first for f in graph.states if isinstance(f.first, str)}
     writes = tuple((name, node) for name, node in graph.writes if name in read)
@@ -52,7 +53,7 @@ def without_dead_code(graph: Graph) -> Graph:
     return _with_programs(
         replace(graph, fields=fields, writes=writes),
         [i if i in written else -1 for i in range(len(graph.cache))],
-        [i if i in set(live) else -1 for i in range(len(graph.indexer))],
+        [i if i in alive else -1 for i in range(len(graph.indexer))],
     )
 
 

@@ -13,6 +13,7 @@ from vortex.language.things import Builtin, Class, Hint, Instance, Kind, Thing, 
 ERRORS = ("ArithmeticError", "AssertionError", "AttributeError", "Exception", "IndexError", "KeyError",
           "NotImplementedError", "RuntimeError", "TypeError", "ValueError")
 OF_ONE = ("sqrt", "exp", "log2", "log10", "ceil", "floor", "fabs", "isqrt", "sin", "cos", "tanh", "isfinite", "isnan")
+MOST_DIGITS = 18
 OF_TWO = ("pow", "gcd", "hypot", "fmod", "copysign")
 
 
@@ -22,7 +23,7 @@ def builtins(guard: Guard) -> dict[str, object]:
         "range": _range, "len": _length, "abs": lambda x: guard.unary("USub", x) if _negative(x) else x,
         "min": lambda *items, **named: _extreme(guard, "Lt", items, named),
         "max": lambda *items, **named: _extreme(guard, "Gt", items, named),
-        "round": lambda x, digits=None: number(round(_real(x), digits)), "pow": lambda x, y: guard.binary("Pow", x, y),
+        "round": lambda x, digits=None: _rounded(x, digits), "pow": lambda x, y: guard.binary("Pow", x, y),
         "divmod": lambda x, y: (guard.binary("FloorDiv", x, y), guard.binary("Mod", x, y)),
         "enumerate": lambda items, start=0: list(enumerate(guard.listed(items), whole_of(start))),
         "zip": lambda *several, strict=False: guard.sized(list(zip(*map(guard.listed, several), strict=bool(strict)))),
@@ -66,6 +67,12 @@ def _real(value: object) -> Any:
 
 def _instead(value: object) -> str:
     return "Tensors have methods: x.abs(), x.exp(), x.sqrt()." if isinstance(tensor_of(value), Value) else ""
+
+
+def _rounded(x: object, digits: object) -> Any:
+    if digits is not None and not (isinstance(digits, int) and abs(digits) <= MOST_DIGITS):
+        raise BadArgument(f"round() to {shown(digits)} digits", hint=f"It takes -{MOST_DIGITS} to {MOST_DIGITS}.")
+    return number(round(_real(x), digits))
 
 
 def _negative(x: object) -> bool:

@@ -14,6 +14,7 @@ from vortex.language.place import PYTHON_ERRORS
 from vortex.language.symbols import Value
 
 MOST_ATTRIBUTES = 2_000
+MOST_NAME = 100
 Args = Sequence[object]
 Named = Mapping[str, object]
 
@@ -283,7 +284,7 @@ class Hint(Thing):
         return self.name
 
     def member(self, name: str) -> object:
-        return Hint(f"{self.name}.{name}")
+        return Hint(f"{self.name}.{name}"[-MOST_NAME:])
 
     def item(self, key: object) -> object:
         return self
