@@ -10,7 +10,7 @@ from vortex.language.ops.shapes import shown
 from vortex.language.symbols import LEAD, Lead, Value
 from vortex.language.things import Builtin, Class, Hint, Kind, Thing, tensor_of
 
-MOST_STEPS = 400_000
+MOST_STEPS = 100_000
 STEPS_OF_AN_OP = 20
 MOST_ITEMS = 4_096
 MOST_TEXT = 1_000
@@ -45,9 +45,9 @@ class Guard:
             raise FlowContractError(f"the flow takes more than {MOST_STEPS:,} steps",
                                     hint="Shorten its loops: they run once, while the flow is read.")
 
-    def op(self) -> None:
-        """One op written down."""
-        self.step(STEPS_OF_AN_OP)
+    def op(self, size: int) -> None:
+        """One op written down, with attributes of this length."""
+        self.step(STEPS_OF_AN_OP + size)
 
     def sized(self, items: Any) -> Any:
         """A container that was just made, if it is not too long."""

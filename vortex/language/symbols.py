@@ -36,7 +36,7 @@ class Tape:
         self.nodes: list[Node] = []
         self.leaves: dict[tuple[str, tuple[tuple[str, Attr], ...]], Value] = {}
         self.lines: Callable[[], int] | None = None       # tells the line of a flow that our evaluator runs
-        self.spend: Callable[[], None] = lambda: None     # told of every op
+        self.spend: Callable[[int], None] = lambda size: None     # told of every op, with the length of its attributes
         self.explain: Callable[[Sequence[int]], str] = lambda args: ""
 
     def line(self) -> int:
@@ -58,7 +58,7 @@ class Tape:
     def write(self, node: Node) -> "Value":
         if len(self.nodes) >= MOST_NODES:
             raise FlowContractError(f"the flow is longer than {MOST_NODES:,} operations")
-        self.spend()
+        self.spend(sum(len(value) for _, value in node.attrs if isinstance(value, tuple)))
         self.nodes.append(node)
         return Value(self, len(self.nodes) - 1)
 
