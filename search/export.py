@@ -12,13 +12,17 @@ from evaluator.report import Row, Status
 from search.candidate import Candidate, Entry
 from search.manifest import AGAIN, Manifest, ancestors, figures, read_manifest, sha256, versions
 from search.page import page
+from vortex.compiler.front import load
+from vortex.compiler.identity.form import identity
 from vortex.config import OperatingPoint, load_point
-from vortex.errors import BundleError, VortexError
+from vortex.errors import BundleError, FlowError, VortexError
 from vortex.ir import Graph
 from vortex.language.check import check
 from vortex.language.parameters import Parameters, checked_name, files_of, with_data
+from vortex.language.source_upstream import to_upstream
 
 MANIFEST = "manifest.json"
+UPSTREAM = "flow_upstream.py"         # the same flow in the public upstream's spelling, where that can say it
 FILES = ("flow.py", "graph.json", "point.toml", "report.json", "report.html")
 
 
@@ -59,12 +63,13 @@ def write_bundle(entry: Entry, provenance: Provenance, to: Path, force: bool = F
                           hint="Export one that passed all stages: `vortex frontier` lists them.")
     _check_target(to, force)
     manifest = _manifest(entry, provenance)
-    texts = {"flow.py": candidate.flow.source, "graph.json": graph_json,
+    upstream, reason = _in_upstream(candidate)
+    texts = {"flow.py": candidate.flow.source, "graph.json": graph_json, **upstream,
              "point.toml": _point_text(candidate.point), "report.json": _report_text(entry),
              "report.html": page(manifest, entry)}
     files = {**{name: text.encode() for name, text in texts.items()}, **_parameter_files(candidate)}
     sums = {name: sha256(content) for name, content in files.items()}
-    sealed = manifest.model_copy(update={"files": sums}).sealed()
+    sealed = manifest.model_copy(update={"files": sums, "no_upstream": reason}).sealed()
     try:
         _write({**files, MANIFEST: sealed.model_dump_json(indent=1).encode()}, to)
     except OSError as error:
@@ -75,7 +80,8 @@ def write_bundle(entry: Entry, provenance: Provenance, to: Path, force: bool = F
 def read_bundle(path: Path) -> Bundle:
     """Raises BundleError when a file lacks, was changed, or does not say what the manifest says."""
     manifest = read_manifest(_decoded(path, MANIFEST, _read(path, MANIFEST)))
-    texts = {name: _decoded(path, name, _unchanged(path, name, manifest)) for name in FILES}
+    told = (*FILES, UPSTREAM) if UPSTREAM in manifest.files else FILES
+    texts = {name: _decoded(path, name, _unchanged(path, name, manifest)) for name in told}
     try:
         graph, point = _with_parameters(path, texts["graph.json"], manifest), load_point(path / "point.toml")
         check(graph)
@@ -87,6 +93,18 @@ def read_bundle(path: Path) -> Bundle:
         raise BundleError(f"the Graph or point of {path} is not that of its manifest", hint=AGAIN)
     return Bundle(path=path, manifest=manifest, source=texts["flow.py"], graph=graph, point=point,
                   rows=tuple(Row(**row) for row in json.loads(texts["report.json"])["rows"]))
+
+
+def _in_upstream(candidate: Candidate) -> tuple[dict[str, str], str]:
+    """The flow in the upstream's spelling, if it reads as the same algorithm there; and why there is none."""
+    graph = candidate.flow.graph
+    assert graph is not None, candidate.id
+    try:
+        text = to_upstream(graph, name=graph.name, doc=f"{candidate.name}. {candidate.hypothesis}".strip())
+        same = identity(load(text, UPSTREAM, graph.geometry)) == identity(graph)
+    except FlowError as error:
+        return {}, error.message
+    return ({UPSTREAM: text}, "") if same else ({}, "the upstream's words would make another algorithm of it")
 
 
 def _parameter_files(candidate: Candidate) -> dict[str, bytes]:

@@ -26,7 +26,8 @@ class Ancestor(BaseModel):
 
 class Manifest(BaseModel):
     """`settings` is the campaign as it was resolved (its stages with their seeds); `dense` holds the dense control's
-    figures; `files` maps a name to its SHA-256; `digest` is that of the manifest itself without this key."""
+    figures; `no_upstream` says why there is no flow_upstream.py; `files` maps a name to its SHA-256; `digest` is that
+    of the manifest itself without this key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,6 +47,7 @@ class Manifest(BaseModel):
     environments: tuple[dict[str, Any], ...]
     metrics: dict[str, Estimate]
     dense: dict[str, Estimate]
+    no_upstream: str = ""
     files: dict[str, str]
     digest: str = ""
 
@@ -57,7 +59,7 @@ class Manifest(BaseModel):
         return self.digest == self._seal()
 
     def _seal(self) -> str:
-        body = self.model_dump(mode="json", exclude={"digest"})
+        body = self.model_dump(mode="json", exclude={"digest"} if self.no_upstream else {"digest", "no_upstream"})
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 

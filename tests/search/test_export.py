@@ -9,7 +9,7 @@ import pytest
 from evaluator.report import Status
 from search.candidate import Entry, flow_record
 from search.compare import as_good_as
-from search.export import FILES, MANIFEST, Bundle, Provenance, read_bundle, write_bundle
+from search.export import FILES, MANIFEST, UPSTREAM, Bundle, Provenance, read_bundle, write_bundle
 from search.manifest import Manifest, sha256
 from tests.search.made import WEIGHED, dense, entry, graph, parameter, weighed
 from vortex import flows
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_bundle_comes_back_as_it_was_written(folder: Path) -> None:
     bundle, entry = read_bundle(folder), exported()
-    assert {path.name for path in folder.iterdir()} == {*FILES, MANIFEST}
+    assert {path.name for path in folder.iterdir()} == {*FILES, UPSTREAM, MANIFEST}
     assert (bundle.source, bundle.graph.hash, bundle.point) == (SOURCE, graph().hash, POINT)
     assert [(r.stage, r.problem, r.repeat, r.score) for r in bundle.rows] == [
         (r.stage, r.problem, r.repeat, r.score) for r in entry.rows]
@@ -58,6 +58,7 @@ def test_a_flow_with_parameters_takes_their_files_along_and_loads_by_itself(tmp_
     to = write_bundle(replace(made, candidate=candidate), PROVENANCE, tmp_path / "out")
     assert {path.name for path in to.iterdir()} == {*FILES, MANIFEST, "w.safetensors"}
     bundle = read_bundle(to)
+    assert bundle.manifest.no_upstream == "the upstream has no word for a parameter file"
     assert [p.data for p in bundle.graph.parameters] == [parameter().data]
     again = load((to / "flow.py").read_text(), str(to / "flow.py"), bundle.graph.geometry)
     assert (again.hash, again.parameters) == (bundle.graph.hash, bundle.graph.parameters)
@@ -93,6 +94,13 @@ def reseal(path: Path, files: dict[str, bytes]) -> None:
     (path.parent / MANIFEST).write_text(told.model_copy(update={"files": sums}).sealed().model_dump_json())
 
 
+def test_the_upstream_is_given_the_same_algorithm_in_its_own_words(folder: Path) -> None:
+    text = (folder / UPSTREAM).read_text()
+    assert "from vortex_torch.indexer import" in text
+    assert load(text, "flow.py", graph().geometry).hash == graph().hash
+    assert read_bundle(folder).manifest.no_upstream == ""
+
+
 def test_every_setting_of_a_point_comes_back(tmp_path: Path) -> None:
     point = OperatingPoint(schedule_policy="return\t\"π\" < 1 ? 2 : 3;\n", topk_layers=(8, (4, 2)), page_size=32, max_topk_val=64)
     made = exported()
@@ -105,7 +113,7 @@ def test_the_page_shows_source_and_hypothesis_as_text(folder: Path) -> None:
     assert "x &lt; y" in page and "&lt;b&gt;bold" in page and "<b>bold" not in page
 
 
-@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+@pytest.mark.parametrize("name", [*FILES, UPSTREAM, MANIFEST])
 @pytest.mark.parametrize("change", [lambda path: path.write_text(path.read_text() + " "), Path.unlink,
                                     lambda path: path.write_bytes(b"\xff\xfe")], ids=["changed", "missing", "not text"])
 def test_a_bundle_that_was_tampered_with_is_refused_by_name(folder: Path, name: str, change: Callable[[Path], object]) -> None:

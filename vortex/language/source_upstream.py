@@ -28,8 +28,6 @@ def to_upstream(graph: Graph, *, name: str, doc: str) -> str:
     """The text of a flow that registers `name`, with one op object for every call. Raises UnknownOp for what the
     upstream has no word for."""
     graph = with_what_is_read(graph)
-    if graph.parameters and any(node.op == "param" for node in (*graph.cache, *graph.indexer)):
-        raise UnknownOp("the upstream has no parameter files")
     objects = Objects()
     cache = CacheSpeller(graph, objects).body()
     indexer = IndexerSpeller(graph, objects).body()
@@ -113,6 +111,8 @@ class Speller:
         """A value that was computed, a field or the query. Raises UnknownOp for what stands for no tensor there."""
         if index not in self.texts:
             node = self.nodes[index]
+            if node.op == "transpose":
+                raise _word(f"Transpose in {self.side}")
             if node.op not in ("input", "field", "state"):
                 raise _word("a number as an operand" if node.op == "const" else f"the values of {node.op}")
             self.texts[index] = "q" if node.op == "input" else f'cache["{node.attr("name")}"]'
@@ -199,7 +199,7 @@ def _with_attrs(node: Node, side: Side) -> tuple[str, str]:
     if name == "mask":
         sizes = f"{attrs['start']}, {attrs['stop']}, dim={attrs['dim']}"
         return "MaskSlice", f"{sizes}, alpha={attrs['inside']!r}, beta={attrs['outside']!r}"
-    raise _word(f"{node.op} in {side}" if name in REDUCTIONS else node.op)
+    raise _word("a parameter file" if name == "param" else f"{node.op} in {side}" if name in REDUCTIONS else node.op)
 
 
 def _table(tap: float | tuple[tuple[float, ...], ...], rows: int, cols: int) -> list[list[float]]:
@@ -244,8 +244,8 @@ class CacheSpeller(Speller):
         node, fields = self.nodes[index], [f'cache["{name}"]' for name in self.fields.get(index, ())]
         if node.op == "stored":
             self.texts[index] = f'cache["{self.fields[node.args[0]][0]}"]'
-        elif node.op == "transpose" and fields:
-            raise _word("a transpose in forward_cache")
+        elif node.op in ("transpose", *GATES) and fields:
+            self.text(index)
         elif node.op not in ("field", "const", "transpose", *GATES):
             kind, params, args = self.spelled(index)
             operands = self.operands(index, args)
