@@ -8,7 +8,8 @@ from agent.cli.candidates import candidate_of, lineage
 from agent.cli.options import DEFAULT_DB, CandidateId, Db
 from agent.opening import recorded
 from agent.single import entry
-from search.export import Provenance, write_bundle
+from search.export import MANIFEST, UPSTREAM, Provenance, write_bundle
+from search.manifest import read_manifest
 from search.store.archive import open_archive
 
 
@@ -27,3 +28,6 @@ def command(
                             lineage=lineage(archive, one), dense=None if dense is None else entry(archive, dense.id))
     write_bundle(entry(archive, one.id), provenance, to, force)
     print(f"{to}/  " + "  ".join(sorted(path.name for path in to.iterdir())))
+    reason = read_manifest((to / MANIFEST).read_text()).no_upstream
+    if reason:
+        print(f"no {UPSTREAM}: {reason}")
