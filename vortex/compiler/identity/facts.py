@@ -1,5 +1,6 @@
 """What is known of the numbers a Poly can be: never below zero, above zero, never NaN or infinite."""
 from collections import Counter
+from collections.abc import Callable
 
 from vortex.compiler.identity.terms import ONE, Factor, Monomial, Poly, Template
 
@@ -11,12 +12,27 @@ WILD = frozenset({"op", "raw"})           # may be anything
 
 
 def nonnegative(poly: Poly) -> bool:
-    return all(c > 0 and _nonnegative_term(m) for m, c in poly.items())
+    return all(_nonnegative_term(m) if c > 0 else _smallest_of(m, nonnegative) for m, c in poly.items()) or _mirrored(poly)
+
+
+def _smallest_of(m: Monomial, fact: Callable[[Poly], bool]) -> bool:
+    """Is the negative of `m` a minimum, a maximum of negatives, all of which `fact` is known of?"""
+    template = m[1][0][0] if len(m[1]) == 1 and not m[0] else None
+    return template is not None and template.kind in ("max", "maximum", "max0") and all(
+        fact({n: -c for n, c in body.items()}) for body in template.bodies)
+
+
+def _mirrored(poly: Poly) -> bool:
+    """1 - sigmoid(x), which is sigmoid(-x)."""
+    others = [(m, c) for m, c in poly.items() if m != ONE]
+    return len(others) == 1 and len(others[0][0][1]) == 1 and others[0][0][1][0][0].kind == "sigmoid" \
+        and -poly.get(ONE, 0.0) <= others[0][1] < 0
 
 
 def positive(poly: Poly) -> bool:
     """Above zero; a sum of squares of the query counts as above zero."""
-    return nonnegative(poly) and any(m == ONE or _positive_term(m) for m in poly)
+    return _mirrored(poly) or (nonnegative(poly) and any(
+        m == ONE or (_positive_term(m) if c > 0 else _smallest_of(m, positive)) for m, c in poly.items()))
 
 
 def _nonnegative_term(m: Monomial) -> bool:

@@ -77,14 +77,20 @@ def sqrt(book: Book, x: Poly) -> Poly:
         half = parts[1][::2]
         if parts[1][1::2] == half:
             book.use("sqrt(x * x) is |x|")
-            return scale(magnitude(book, product_of(half)), math.sqrt(parts[0]))
+            inner = body_of(book, half[0]) if len(half) == 1 and half[0][0].kind == "group" else product_of(half)
+            return scale(magnitude(book, inner), math.sqrt(parts[0]))
     return scale(function(book, "sqrt", (), [scale(x, 1 / by)]), math.sqrt(by)) if by else {}
 
 
 def sigmoid(book: Book, x: Poly) -> Poly:
+    """Of x whose leading term is above 0: sigmoid(-x) is 1 - sigmoid(x)."""
     value = as_number(x)
-    return number(1 / (1 + math.exp(-value))) if value is not None and abs(value) < MOST_EXPONENT else \
-        function(book, "sigmoid", (), [x])
+    if value is not None:
+        return number(1 / (1 + math.exp(-value))) if abs(value) < MOST_EXPONENT else function(book, "sigmoid", (), [x])
+    if leading(x) > 0:
+        return function(book, "sigmoid", (), [x])
+    book.use("sigmoid(-x) is 1 - sigmoid(x)")
+    return shift(negative(function(book, "sigmoid", (), [negative(x)])), 1.0)
 
 
 def magnitude(book: Book, x: Poly) -> Poly:
@@ -191,7 +197,9 @@ def maximum(book: Book, *xs: Poly) -> Poly:
     lone = [lone_factor(x) for x in listed]
     kinds = {one[1][0].kind if one is not None and one[0] == 1 else "" for one in lone}
     kind = kinds.pop()
-    if not kinds and kind in INCREASING:
+    if any(one is not None and one[0] > 0 and one[1][0].kind == "maximum" for one in lone):
+        made = maximum(book, *listed)
+    elif not kinds and kind in INCREASING:
         book.use("the maximum of increasing functions is the function of the maximum")
         made = INCREASING[kind](book, maximum(book, *(body_of(book, one[1]) for one in lone if one is not None)))
     else:
@@ -310,6 +318,11 @@ def _as_maximum(book: Book, condition: Poly, x: Poly, y: Poly) -> Poly | None:
             book.use("where(x > y, x, y) is a maximum")
             return choose(book, x, y)
     return None
+
+
+def relu(book: Book, x: Poly) -> Poly:
+    """x where it is above 0, else 0, of NaN too: a maximum where x is never NaN."""
+    return where(book, compare(book, "greater", x), x, {})
 
 
 @rebuilds("exp", "log", "sqrt", "sigmoid", "abs", "sign", "recip", "stored")

@@ -3,10 +3,11 @@
 An axis is a tuple of variables that are read like digits, the most significant first; an axis of one index has none.
 """
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
+from vortex.compiler.identity.facts import tame
 from vortex.compiler.identity.labels import closed
 from vortex.compiler.identity.sums import substitute
 from vortex.compiler.identity.terms import (
@@ -41,6 +42,7 @@ class Tensor:
     body: Poly
     parts: tuple["Tensor", ...] = ()
     joined: int = 0
+    cut: "tuple[Tensor, int, int, int] | None" = None     # what it was sliced from: (whole, dim, start, stop)
 
     def axis(self, dim: int) -> Axis:
         return self.rows if dim == 1 else self.cols
@@ -164,6 +166,11 @@ def reshaped(book: Book, x: Tensor, cols: int) -> Tensor:
 
 def sliced(book: Book, x: Tensor, dim: int, start: int, stop: int) -> Tensor:
     """Raises Unaligned where the axis is cut across its digits."""
+    return x if stop - start == x.shape[dim - 1] else replace(
+        _sliced(book, x, dim, start, stop), cut=(x, dim, start, stop))
+
+
+def _sliced(book: Book, x: Tensor, dim: int, start: int, stop: int) -> Tensor:
     if x.parts and x.joined == dim:
         return _sliced_join(book, x, dim, start, stop)
     axis, tail = x.axis(dim), 1
@@ -214,7 +221,7 @@ def gathered(book: Book, x: Tensor, dim: int, indices: Sequence[int]) -> Tensor:
 
 def joined(book: Book, xs: Sequence[Tensor], dim: int) -> Tensor:
     """Neighbours that are slices of one value become one again. Raises Unaligned."""
-    flat = [part for x in xs for part in (x.parts if x.joined == dim else (x,))]
+    flat = _rejoined(book, [part for x in xs for part in (x.parts if x.joined == dim else (x,))], dim)
     others, made = aligned(book, [x.axis(3 - dim) for x in flat])
     flat = [with_axis(x, 3 - dim, others, put(book, x.body, made)) for x in flat]
     out = flat[:1]
@@ -229,11 +236,24 @@ def joined(book: Book, xs: Sequence[Tensor], dim: int) -> Tensor:
         return out[0]
     arguments = [argument(x) for x in out]
     total = sum(x.shape[dim - 1] for x in out)
-    lead = max((lead for _, lead in arguments), key=LEADS.index)
+    lead = max((lead for _, lead, _ in arguments), key=LEADS.index)
     axis = fresh_axis(book, total)
     shape = with_axis(Tensor(others, others, {}), dim, axis, {})
     made_tensor = opaque(book, ("cat", dim), arguments, Type(lead, *shape.shape))
     return Tensor(made_tensor.rows, made_tensor.cols, made_tensor.body, tuple(out), dim)
+
+
+def _rejoined(book: Book, xs: Sequence[Tensor], dim: int) -> list[Tensor]:
+    """Neighbours that were cut from one value, as one."""
+    out: list[Tensor] = list(xs[:1])
+    for x in xs[1:]:
+        one, other = out[-1].cut, x.cut
+        if one and other and one[:2] == other[:2] and one[1] == dim and one[3] == other[2]:
+            book.use("neighbouring slices join to the whole")
+            out[-1] = sliced(book, one[0], dim, one[2], other[3])
+        else:
+            out.append(x)
+    return out
 
 
 def _whole(book: Book, first: Tensor, second: Tensor, dim: int) -> Tensor | None:
@@ -259,7 +279,8 @@ def _whole(book: Book, first: Tensor, second: Tensor, dim: int) -> Tensor | None
     return with_axis(first, dim, (both,), body)
 
 
-Argument = tuple[object, Lead]       # what a whole tensor is, free of the names of its variables; its lead
+Argument = tuple[object, Lead, bool]       # what a whole tensor is, free of its variables' names; its lead; is it tame?
+UNRULY = frozenset({"add", "subtract", "multiply", "divide", "matmul", "kron", "log", "sqrt", "normalize"})
 
 
 def argument(x: Tensor) -> Argument:
@@ -269,7 +290,7 @@ def argument(x: Tensor) -> Argument:
     for index in args:
         whole = next((dim for dim in (1, 2) if x.axis(dim) and index == compound(x.axis(dim))), None)
         told.append(whole or tuple((place[var], stride) for var, stride in index[1]))
-    return (poly_key(bodies[0]), params, tuple(told), x.shape), poly_lead(x.body)
+    return (poly_key(bodies[0]), params, tuple(told), x.shape), poly_lead(x.body), tame(x.body)
 
 
 def opaque(book: Book, what: tuple[object, ...], arguments: Sequence[Argument], type_: Type) -> Tensor:
@@ -277,6 +298,7 @@ def opaque(book: Book, what: tuple[object, ...], arguments: Sequence[Argument], 
     lead = type_.lead if type_.lead is not Lead.LIST else Lead.BLOCK
     rows, cols = fresh_axis(book, type_.rows), fresh_axis(book, type_.cols)
     sizes = tuple(var[1] for var in (*rows, *cols))
-    data = (*what, type_.shape, *(key for key, _ in arguments))
+    data = (*what, type_.shape, *(key for key, _, _ in arguments))
     template = book.template("op", data, (), sizes, lead, leaf=True)
+    template.known["tame"] = what[0] not in UNRULY and all(calm for _, _, calm in arguments)
     return Tensor(rows, cols, of_factor(template, tuple(plain_index(var) for var in (*rows, *cols))))

@@ -140,7 +140,7 @@ def _number(book: Book, value: float) -> Poly:
 
 UNARY: dict[str, Callable[[Book, Poly], Poly]] = {
     "negate": lambda book, x: negative(x), "abs": f.magnitude, "sign": f.sign, "exp": f.exp, "log": f.log, "sqrt": f.sqrt,
-    "relu": lambda book, x: f.maximum(book, x, number(0.0)), "sigmoid": f.sigmoid,
+    "relu": f.relu, "sigmoid": f.sigmoid,
     "silu": lambda book, x: multiply(book, x, f.sigmoid(book, x)), "stored": f.stored,
 }
 

@@ -1,7 +1,7 @@
 """Sums and products of Polys, and the substitution of indices: everything here is plain algebra."""
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from vortex.compiler.identity.facts import tame, tame_term
+from vortex.compiler.identity.facts import nonnegative, tame, tame_term
 from vortex.compiler.identity.labels import closed, monomial
 from vortex.compiler.identity.terms import (
     LEADS,
@@ -18,12 +18,15 @@ from vortex.compiler.identity.terms import (
     check_range,
     factors_vars,
     lead_of,
+    leading,
+    lone_factor,
     mapped,
     number,
     of_factor,
     plain_index,
     poly_lead,
     runs_through,
+    single,
 )
 from vortex.ir import Lead
 
@@ -82,6 +85,10 @@ def freshened(book: Book, m: Monomial) -> tuple[list[Var], list[Factor]]:
 def multiply(book: Book, x: Poly, y: Poly) -> Poly:
     if len(x) * len(y) > MOST_TERMS or _longest(x) + _longest(y) > MOST_FACTORS:
         x, y = grouped(book, x), grouped(book, y)
+    ratio = _ratio(x, y)
+    if ratio is not None:
+        square = _square(book, x)
+        return scale(square, ratio)
     if not tame(x) or not tame(y):
         x, y = _kept_together(book, x, y), _kept_together(book, y, x)
     if (len(x) > 1 and len(y) >= 1) or len(y) > 1:
@@ -98,9 +105,35 @@ def multiply(book: Book, x: Poly, y: Poly) -> Poly:
     return out
 
 
+def _ratio(x: Poly, y: Poly) -> float | None:
+    """y / x where that is a number and x is a sum or a root."""
+    lone = lone_factor(x)
+    if x.keys() != y.keys() or not x or (len(x) == 1 and not any(m[0] for m in x)
+                                         and (lone is None or lone[1][0].kind not in ("sqrt", "abs", "exp"))):
+        return None
+    ratios = [y[m] / c for m, c in x.items()]
+    return ratios[0] if max(ratios) - min(ratios) <= NEGLIGIBLE * abs(ratios[0]) else None
+
+
+def _square(book: Book, x: Poly) -> Poly:
+    """x * x: of a root what it is the root of; of a sum two equal factors, so that it is seen to be no less than 0."""
+    lone = lone_factor(x)
+    if lone is not None and lone[1][0].kind in ("sqrt", "abs", "exp"):
+        body = body_of(book, lone[1])
+        if lone[1][0].kind == "exp":
+            return scale(function(book, "exp", (), [scale(body, 2.0)]), lone[0] ** 2)
+        if lone[1][0].kind == "abs":
+            return scale(multiply(book, body, body), lone[0] ** 2)
+        if nonnegative(body):
+            return scale(body, lone[0] ** 2)
+    one = single(x) if lone is not None else single(grouped(book, x))
+    assert one is not None
+    return {((), (*one[1][1], *one[1][1])): one[0] ** 2}
+
+
 def _kept_together(book: Book, x: Poly, y: Poly) -> Poly:
     """A sum is not multiplied out with what may be infinite: its terms would be of either sign."""
-    return x if tame(y) or (len(x) <= 1 and not any(m[0] for m in x)) else function(book, "group", (), [x])
+    return x if tame(y) or (len(x) <= 1 and not any(m[0] for m in x)) else grouped(book, x)
 
 
 def _longest(poly: Poly) -> int:
@@ -120,7 +153,10 @@ def sum_over(book: Book, poly: Poly, variables: Iterable[Var]) -> Poly:
 
 def grouped(book: Book, poly: Poly) -> Poly:
     """`poly` as one factor, never to be multiplied out: keeps a product of many sums short."""
-    return poly if len(poly) <= 1 and _longest(poly) <= 1 else function(book, "group", (), [poly])
+    by = leading(poly)
+    if not by or lone_factor(poly) is not None:
+        return poly
+    return scale(function(book, "group", (), [scale(poly, 1 / by)]), by)
 
 
 def function(book: Book, kind: str, data: tuple[object, ...], polys: Sequence[Poly], inner: Sequence[Var] = (),
