@@ -245,3 +245,24 @@ def test_a_state_belongs_to_its_requests_flow_and_layer() -> None:
     ]:
         with pytest.raises(VortexError, match=said):
             vortex.select_blocks(flow, q, k, v, POINT, state, **options)
+
+
+def test_a_flow_that_asserts_its_block_size_is_loaded_at_one_that_it_takes() -> None:
+    odd = TWO.replace("(self, cache):\n        cache", "(self, cache):\n        assert self.block_size == 1\n        cache")
+    flow = vortex.load_flow(odd)
+    q, k, v = made([20])
+    blocks, _ = vortex.select_blocks(flow, q, k, v, POINT.with_(block_size=1))
+    assert [len(own) for own in blocks[0]] == [5, 5]
+    with pytest.raises(FlowContractError):
+        vortex.select_blocks(flow, q, k, v, POINT)
+    with pytest.raises(FlowContractError):
+        vortex.load_flow(odd.replace("== 1\n", "== 7\n"))
+
+
+def test_a_flow_whose_parameters_fit_one_model_is_loaded_for_it() -> None:
+    flow = vortex.load_flow("loki")
+    q, k, v = made([200], channels=64)
+    assert len(vortex.select_blocks(flow, q, k, v, POINT).blocks[0][0]) == 5
+    q, k, v = made([200], channels=32)
+    with pytest.raises(VortexError, match="inner sizes 32 and 64 differ"):
+        vortex.select_blocks(flow, q, k, v, POINT)

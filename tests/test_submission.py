@@ -23,9 +23,10 @@ class Mine(vFlow):
     def forward_indexer(self, q, cache):
         return ops.topk(q.mean(dim=1) @ cache["c"].T)
 '''
-STATE = FLOW.replace('''        return ops.topk(q.mean(dim=1) @ cache["c"].T)''', '''        score = q.mean(dim=1) @ cache["c"].T
-        cache["seen"] = 0.5 * cache.state("seen") + score
-        return ops.topk(score)''')
+KEPT = """        score = 0.5 * cache.state("seen") + q.mean(dim=1) @ cache["c"].T
+        cache["seen"] = score
+        return ops.topk(score)"""
+STATE = FLOW.replace('        return ops.topk(q.mean(dim=1) @ cache["c"].T)', KEPT)
 GOOD: dict[str, Any] = {
     "vortex_module_path": "mine.py", "vortex_module_name": "mine_cls", "vortex_block_size": 32, "vortex_workload_chunk_size": 32,
     "vortex_topk_val": 29, "vortex_topk_ratio": 0.0625, "vortex_block_reserved_bos": 1, "vortex_block_reserved_eos": 2,
@@ -190,3 +191,47 @@ def test_check_picks_a_flow_by_name(tmp_path: Path, capsys: pytest.CaptureFixtur
     for name, found in (("mine_cls", "mine_cls"), ("other", "other"), (None, "other")):
         assert told(capsys, path, *(("--name", name) if name else ()))[1].split()[1] == found
     assert told(capsys, path, "--name", "third")[0] == 2
+
+
+UPSTREAM = '''
+from typing import Dict, Tuple
+
+import torch
+from vortex_torch.abs import ContextBase
+from vortex_torch.cache import Fill as CFill
+from vortex_torch.cache import Mean as CMean
+from vortex_torch.flow import register, vFlow
+from vortex_torch.indexer import Add, GeMV, Load, Mean, Save, topK
+
+
+@register("theirs_cls")
+class Theirs(vFlow):
+    def __init__(self):
+        super().__init__()
+        self.mean, self.gemv, self.top = Mean(dim=1), GeMV(), topK()
+        self.load, self.add, self.save = Load(), Add(alpha=0.5, beta=1.0), Save()
+        self.centroid, self.fill = CMean(dim=1), CFill(0.0)
+
+    def create_cache(self, block_size: int, head_dim: int) -> Dict[str, Tuple[int, int]]:
+        return {"centroids": (1, head_dim), "running": (1, 1)}
+
+    def forward_cache(self, cache: Dict[str, torch.Tensor], loc: torch.Tensor, ctx: ContextBase):
+        self.centroid(cache["k"], cache["centroids"], loc=loc, ctx=ctx)
+        self.fill(cache["running"], loc=loc, ctx=ctx)
+
+    def forward_indexer(self, q: torch.Tensor, o: torch.Tensor, cache: Dict[str, torch.Tensor], ctx: ContextBase):
+        score = self.gemv(self.mean(q, ctx=ctx), cache["centroids"], ctx=ctx)
+        running = self.add(self.load(cache["running"], ctx=ctx), score, ctx=ctx)
+        self.save(running, cache["running"], ctx=ctx)
+        self.top(running, o, ctx=ctx)
+'''
+
+
+def test_a_submission_in_the_upstreams_spelling_is_read_unchanged(tmp_path: Path) -> None:
+    changes = {"vortex_module_name": "theirs_cls", "disable_radix_cache": True, "vortex_block_size": 16}
+    theirs = load_submission(written(tmp_path, changes, UPSTREAM))
+    same = STATE.replace('q.mean(dim=1) @ cache["c"].T', 'cache["c"] @ q.mean(dim=1).T')
+    ours = load_submission(written(tmp_path, {"disable_radix_cache": True, "vortex_block_size": 16}, same))
+    assert theirs.graph.hash == ours.graph.hash
+    with pytest.raises(EngineConfigError, match="disable_radix_cache must be true"):
+        load_submission(written(tmp_path, {"vortex_module_name": "theirs_cls"}, UPSTREAM))

@@ -24,13 +24,13 @@ def command(
     files: Files,
     name: Annotated[str | None, typer.Option(help="Which of the flows that a file registers; without it the last.")] = None,
     model: Annotated[str | None, typer.Option(help="Take head_dim and group from this model.")] = None,
-    block_size: Annotated[int, typer.Option(min=1, max=1024, help="Tokens a block.")] = 16,
+    block_size: Annotated[int | None, typer.Option(min=1, max=1024, help="Tokens a block, usually 16.")] = None,
     head_dim: Annotated[int | None, typer.Option(min=1, max=1024, help="Channels a head, usually 128.")] = None,
     group: Annotated[int | None, typer.Option(min=1, max=256, help="Query heads a kv head, usually 4.")] = None,
     json: Json = False,
 ) -> None:
     """Check flows and submissions: loads, traces and checks them for a geometry. Exit code 2 when one is not legal."""
-    geometry = _asked(block_size, head_dim, group) if model is None else _geometry(model, block_size)
+    geometry = _asked(block_size, head_dim, group) if model is None else _geometry(model, block_size or 16)
     how = _How(name=name, model=model, geometry=geometry, block_size=block_size)
     if len(files) == 1 and not Path(files[0]).is_dir():
         told = _checked(files[0], how, alone=True)
@@ -54,7 +54,7 @@ class _How:
     name: str | None
     model: str | None
     geometry: Geometry | None
-    block_size: int
+    block_size: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +82,10 @@ def _is_checked(path: Path) -> bool:
     return path.suffix == ".py" and not path.name.startswith("_")
 
 
-def _asked(block_size: int, head_dim: int | None, group: int | None) -> Geometry | None:
-    usual = Geometry(block_size)
-    return Geometry(block_size, head_dim or usual.head_dim, group or usual.group) if head_dim or group else None
+def _asked(block_size: int | None, head_dim: int | None, group: int | None) -> Geometry | None:
+    usual = Geometry()
+    asked = Geometry(block_size or usual.block_size, head_dim or usual.head_dim, group or usual.group)
+    return asked if head_dim or group else None
 
 
 def _checked(file: str, how: _How, alone: bool = False) -> _Told:

@@ -3,13 +3,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from vortex.compiler.passes import canonical
-from vortex.errors import ShapeMismatch
+from vortex.errors import FlowContractError, FlowError, ShapeMismatch
 from vortex.ir import Geometry, Graph, Parameter
 from vortex.language.check import check
 from vortex.language.flow import vFlowMLA
 from vortex.language.loader import load_flow
 from vortex.language.trace import trace
 
+BLOCK_SIZES = (16, 32, 64, 1, 8, 128)
 HEAD_DIMS = (128, 64, 256, 96, 192, 80, 32)
 
 
@@ -28,15 +29,23 @@ def load(text: str, path: str, geometry: Geometry, name: str | None = None,
     return canonical(graph)
 
 
-def load_usual(text: str, path: str, name: str | None = None, block_size: int = 16) -> Graph:
-    """The Graph at the usual geometry; of a flow with parameter files, whose contents fit one model, at the first that
-    they fit. Raises FlowError."""
+def load_usual(text: str, path: str, name: str | None = None, block_size: int | None = None) -> Graph:
+    """The Graph at the usual geometry, for flows that come without a model.
+
+    A flow that asserts its sizes is read at the first block size that it takes, and one whose parameter files do not fit
+    at the first head_dim that they fit. Raises FlowError, that of the usual geometry.
+    """
     try:
-        return load(text, path, Geometry(block_size), name)
-    except ShapeMismatch:
-        if ".safetensors" not in text:
-            raise
-        for head_dim in HEAD_DIMS[1:]:
-            with suppress(ShapeMismatch):
-                return load(text, path, Geometry(block_size, head_dim), name)
+        return load(text, path, Geometry(block_size or BLOCK_SIZES[0]), name)
+    except (FlowContractError, ShapeMismatch) as error:
+        for geometry in _others(error, text, block_size):
+            with suppress(FlowContractError, ShapeMismatch):
+                return load(text, path, geometry, name)
         raise
+
+
+def _others(error: FlowError, text: str, block_size: int | None) -> list[Geometry]:
+    """A shape that does not fit is a mistake at any size, but for shapes that a file decides."""
+    if isinstance(error, FlowContractError):
+        return [Geometry(size) for size in BLOCK_SIZES[1:]] if block_size is None and "assert" in text else []
+    return [Geometry(block_size or BLOCK_SIZES[0], head_dim) for head_dim in HEAD_DIMS[1:]] if ".safetensors" in text else []
