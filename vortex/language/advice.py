@@ -16,11 +16,11 @@ ALWAYS_THERE = ("q", "cache", "self", "ops", "range", "len", "min", "max", "int"
 
 @dataclass(frozen=True)
 class Advice:
-    """What replaces `node` in the text, and what is said; empty: what was said stays."""
+    """What replaces `node` in the text (empty: that is not known), and what is said; None or empty: what was said stays."""
 
     node: ast.expr
     new: str
-    hint: str = ""
+    hint: str | None = None
     message: str = ""
 
 
@@ -41,19 +41,23 @@ def _of_another_library(error: FlowError, node: ast.expr, around: Around) -> Adv
     if found is None or not (found.of or isinstance(error, UnknownOp)):
         return None
     if not found.of:
-        return Advice(whole, found.new, found.hint)
-    hint = found.hint or ("" if found.new else "Compute with q, cache and ops: `vortex ops` lists the words.")
+        return Advice(whole, found.new, found.hint or ("Our word for it:" if found.new else None))
+    hint = found.hint or ("Our word for it:" if found.new else "Compute with q, cache and ops: `vortex ops` lists the words.")
     return Advice(whole, found.new, hint, f"{found.of}.{found.name}: nothing of {found.of} computes in a flow")
 
 
 def _whole(node: ast.expr, around: Around) -> ast.expr:
     """The call that `node` is the function of, through attributes."""
     for above in around:
-        if isinstance(above, ast.Attribute) or (isinstance(above, ast.Call) and above.func is node):
-            node = above
-        else:
+        if isinstance(node, ast.Call) or not (isinstance(above, ast.Attribute) or _calls(above, node)):
             break
+        assert isinstance(above, ast.expr)
+        node = above
     return node
+
+
+def _calls(call: ast.AST, function: ast.expr) -> bool:
+    return isinstance(call, ast.Call) and call.func is function
 
 
 def _branching(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
@@ -96,7 +100,7 @@ def _builtin_of_a_tensor(error: FlowError, node: ast.expr, around: Around) -> Ad
     name = call.func.id
     message = f"{name}() is of numbers, and this is a tensor"
     if name == "abs":
-        return Advice(call, plain(f"({ast.unparse(call.args[0])}).abs()"), message=message)
+        return Advice(call, plain(f"({ast.unparse(call.args[0])}).abs()"), "Our word for it:", message)
     if name in ("max", "min", "sum"):
         return Advice(call, "", f"Reduce an axis: x.{name}(dim=1) or x.{name}(dim=2).", message)
     if name in ("float", "int", "bool", "len", "round"):

@@ -70,13 +70,21 @@ def bind(word: Word, args: Sequence[object], named: Mapping[str, object]) -> tup
     given = dict(zip(order, args, strict=False))
     twice = next((name for name in rest if name in given), None)
     unknown = next((name for name in rest if name not in order), None)
-    if twice or unknown:
-        raise BadArgument(f"{word.usage} does not take {twice or unknown}=" if unknown else f"{twice} is given twice")
+    if unknown:
+        raise _not_taken(word, unknown, order)
+    if twice:
+        raise BadArgument(f"{twice} is given twice", hint=f"Write {word.usage}.")
     values = {**dict(word.params), **given, **rest}
     missing = next((name for name in order if values.get(name, REQUIRED) is REQUIRED), None)
     if missing:
         raise BadArgument(f"{missing} is missing", hint=f"Write {word.usage}.")
     return _operands(word, values), _attrs(word, values)
+
+
+def _not_taken(word: Word, name: str, order: Sequence[str]) -> BadArgument:
+    close = ["dim"] if name == "axis" else difflib.get_close_matches(name, order, n=1, cutoff=0.5)
+    return BadArgument(f"{word.usage} does not take {name[:40]}=", hint=f"It takes {', '.join(order)}.",
+                       fix=Fix(f"{name}=", f"{close[0]}=") if close and close[0] in order else None)
 
 
 def _operands(word: Word, values: Mapping[str, object]) -> list[object]:

@@ -26,7 +26,7 @@ WRITTEN: Mapping[str, str] = {
     "swapaxes": "{x}.T", "view": "{x}.reshape({all})", "topk": "ops.topk({x})", "gt": "{x} > {0}", "lt": "{x} < {0}",
     "ge": "{x} >= {0}", "le": "{x} <= {0}", "maximum": "ops.maximum({x}, {0})", "minimum": "ops.minimum({x}, {0})",
     "where": "ops.where({x}, {0}, {1})", "cat": "ops.cat({x}, {all})", "concat": "ops.cat({x}, {all})",
-    "zeros_like": "0.0", "ones_like": "1.0", "kron": "ops.kron({x}, {0})", "index_select": "{x}.take({1}, {0})",
+    "zeros_like": "0.0", "ones_like": "1.0", "zeros": "0.0", "ones": "1.0", "kron": "ops.kron({x}, {0})",
     **dict.fromkeys((*SAME_NUMBERS, "unsqueeze", "squeeze", "expand", "expand_as", "repeat", "broadcast_to"), "{x}"),
 }
 HINTS: Mapping[str, str] = {
@@ -71,6 +71,10 @@ def native(node: ast.expr) -> Native | None:
     if name in ("inf", "Inf", "infty") and library:
         return Native(library, name, "1e30", "A number in a flow is finite: for what must never be chosen, use -1e30.")
     args = list(node.args) if isinstance(node, ast.Call) else []
+    if name == "pow" and isinstance(node, ast.Call) and node.args and ast.unparse(node.args[-1]) == "2":
+        name, args = "square", args[:-1]
+    if name in ("clamp", "clip") and isinstance(node, ast.Call):
+        return Native(library, name, "" if library else _clamped(function.value, args, node), HINTS["clamp"])
     if library:
         return Native(library, name, _as_word(name, args, node) or _as_method(name, args[:1], args[1:], node), _hint(name))
     if name in WRITTEN or name in HINTS:
@@ -112,6 +116,14 @@ def _as_method(name: str, receiver: Sequence[ast.expr], args: Sequence[ast.expr]
         return plain(WRITTEN[name].format(*map(_atom, args), x=_atom(receiver[0]), all=everything))
     except IndexError:
         return ""
+
+
+def _clamped(receiver: ast.expr, args: Sequence[ast.expr], node: ast.Call) -> str:
+    ends = {**dict(zip(("min", "max"), map(ast.unparse, args), strict=False)),
+            **{str(kw.arg): ast.unparse(kw.value) for kw in node.keywords}}
+    text = ast.unparse(receiver)
+    text = f"ops.maximum({text}, {ends['min']})" if "min" in ends else text
+    return f"ops.minimum({text}, {ends['max']})" if "max" in ends else text
 
 
 def _arguments(name: str, args: Sequence[ast.expr], node: ast.Call) -> str:

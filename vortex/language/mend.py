@@ -9,6 +9,7 @@ from vortex.language.advice import advice
 
 Position = tuple[int, int, int, int]          # first line, column, last line, column: as syntax trees count them
 ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)
+SHORT = 8                                     # an edit of less is shown with what stands around it
 LINE_ENDS = re.compile("\r\n|\r|\n")
 
 
@@ -53,10 +54,12 @@ def settle(error: VortexError, text: str, at: Position | None) -> None:
     line = lines[number - 1]
     node, around = _found(text, at) if at is not None else (None, [])
     here = node if node is not None and _alone(node, number) else None
+    if fix is None and node is not None and isinstance(error, FlowError):
+        fix, node = _advised(error, node, around)
+        here = node if _alone(node, number) else None
+        fix = fix if here is not None else None
     if here is not None:
         _point_out(error, line, here)
-    if fix is None and node is not None and isinstance(error, FlowError):
-        fix, here = _advised(error, node, around, number)
     if fix is not None and fix.line not in (0, number):
         error.fix = fix if 0 < fix.line <= len(lines) and lines[fix.line - 1].count(fix.old) == 1 else None
     elif fix is not None:
@@ -67,16 +70,17 @@ def _alone(node: ast.expr, number: int) -> bool:
     return node.lineno == node.end_lineno == number
 
 
-def _advised(error: FlowError, node: ast.expr, around: list[ast.AST], number: int) -> tuple[Fix | None, ast.expr | None]:
+def _advised(error: FlowError, node: ast.expr, around: list[ast.AST]) -> tuple[Fix | None, ast.expr]:
     """The edit that is advised, and what it replaces."""
     found = advice(error, node, around)
     if found is None:
-        return None, None
-    error.hint = found.hint or ("" if found.new and found.message else error.hint)
+        return None, node
+    if found.hint is not None:
+        error.hint = found.hint
     if found.message:
         error.message = found.message
         error.args = (found.message,)
-    return (Fix("", found.new), found.node) if found.new and _alone(found.node, number) else (None, None)
+    return Fix("", found.new) if found.new else None, found.node
 
 
 def _found(text: str, at: Position) -> tuple[ast.expr | None, list[ast.AST]]:
@@ -129,7 +133,7 @@ def _fitted(fix: Fix, line: str, node: ast.expr | None) -> Fix | None:
     old = old or whole
     if not old or re.search("<(left|right|arg|self)>", old + new):
         return None
-    if line.count(old) == 1:
+    if line.count(old) == 1 and ((len(old) >= SHORT and new) or old not in whole):
         return Fix(old, new)
     if node is None or old not in whole:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from vortex.errors import BadArgument, FlowContractError, FlowError, ShapeMismatch, UnknownOp, WrongSide
+from vortex.errors import BadArgument, Fix, FlowContractError, FlowError, ShapeMismatch, UnknownOp, WrongSide
 from vortex.ir import SELECTION, Attr, Geometry, Node, Type
 from vortex.language.calls import MOST_NUMBERS, attribute, bind, nearest, number, plain, words
 from vortex.language.ops.record import OPS, Op, Side, Word
@@ -221,7 +221,8 @@ def _indexed(value: Value, index: object) -> Value:
     if parts[0] is Ellipsis and len(inner) == 1:
         inner = [slice(None), *inner]
     elif parts[0] is not Ellipsis and parts[0] != slice(None):
-        raise BadArgument("the lead of a tensor is never indexed", hint="Write x[..., a:b] or x[:, a:b].")
+        raise BadArgument("the lead of a tensor is never indexed",
+                          hint="There is one row, or one block, at a time: write x[..., a:b] or x[:, a:b].")
     if len(inner) > 2 or any(part is Ellipsis for part in inner):
         raise BadArgument("too many indices", hint="Write x[..., a:b], x[:, a:b] or x[:, a:b, c:d].")
     for dim, part in enumerate(inner, 1):
@@ -239,7 +240,8 @@ def _along(value: Value, dim: int, part: object) -> Value:
         wrapped = tuple(i + size if isinstance(i, int) and i < 0 else i for i in indices)
         return value._tape.apply(OPS["gather"], [value], {"dim": dim, "indices": wrapped})
     if isinstance(part, int):
-        raise BadArgument("an index would drop an axis", hint=f"Keep it: {part}:{part + 1}, or [{part}].")
+        raise BadArgument("an index would drop an axis", hint=f"Keep it: {part}:{part + 1}, or [{part}].",
+                          fix=Fix(f", {part}]", f", [{part}]]"))
     raise BadArgument(f"cannot index with {shown(part)}")
 
 
@@ -248,7 +250,8 @@ def _sliced(value: Value, dim: int, part: slice, size: int) -> Value:
     if any(end is not None and (isinstance(end, bool) or not isinstance(end, int)) for end in ends):
         raise BadArgument("the ends of a slice are whole numbers")
     if part.step not in (None, 1):
-        raise BadArgument("a slice has no step", hint=f"List the indices: x[..., list(range(0, {size}, {part.step}))].")
+        raise BadArgument("a slice has no step", hint=f"List the indices: x[..., list(range(0, {size}, {part.step}))].",
+                          fix=Fix(f"::{part.step}", f"list(range(0, {size}, {part.step}))"))
     start, stop = part.start or 0, size if part.stop is None else part.stop
     start, stop = start + size if start < 0 else start, stop + size if stop < 0 else stop
     if (start, stop) == (0, size):

@@ -1,12 +1,12 @@
 """Runs a flow once on symbols and writes down its Graph."""
 from collections.abc import Iterator, Mapping, Sequence
 
-from vortex.errors import FieldError, Fix, FlowError, NoSelection, ShapeMismatch, Where
+from vortex.errors import FieldError, Fix, FlowError, ShapeMismatch, Where
 from vortex.ir import SELECTION, Field, FieldKind, Geometry, Graph, Lead, Node, Type
 from vortex.language.cache import CacheSide, IndexerSide, Shape
+from vortex.language.ending import check_one_selection, not_a_selection
 from vortex.language.flow import vFlow
 from vortex.language.ops.record import OPS, Side
-from vortex.language.ops.shapes import shown
 from vortex.language.symbols import Tape, Value
 from vortex.language.tracer import Tracer
 from vortex.language.upstream import ObjectTracer
@@ -47,8 +47,8 @@ class TensorTracer(Tracer):
         query = tape.leaf("input", OPS["input"].infer((), {"name": "q"}, self.geometry), name="q")
         chosen = self._on(tape, self.flow.forward_indexer, query, cache)
         if not isinstance(chosen, Value) or chosen._node.type != SELECTION:
-            raise NoSelection(f"forward_indexer returns {_returned(chosen)}, not a Selection", where=self._end(),
-                              hint="End it with: return ops.topk(score).")
+            raise not_a_selection(chosen, self.source, self.flow.last_line())
+        check_one_selection(tape.nodes, chosen._index, self.source)
         unsaved = [name for name in cache.first if name not in cache.saved]
         if unsaved:
             raise FieldError(f'the state "{unsaved[0]}" is read and never saved', where=self._end(),
@@ -96,10 +96,6 @@ class TensorTracer(Tracer):
     @property
     def cache_lines(self) -> dict[str, int]:
         return {name: value._node.line for name, value in self.cache.written.items()}
-
-
-def _returned(chosen: object) -> str:
-    return f"a tensor {chosen}" if isinstance(chosen, Value) else "nothing" if chosen is None else shown(chosen)
 
 
 def _fields_of(nodes: Sequence[Node], index: int) -> Iterator[str]:

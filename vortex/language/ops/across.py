@@ -2,7 +2,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vortex.errors import BadArgument, ShapeMismatch
+from vortex.errors import BadArgument, Fix, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.objects import INDEXER, numbers, one_of
 from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
@@ -153,6 +153,9 @@ define(Op(
 
 
 def _to_row(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
+    if types[0].lead is Lead.ROW:
+        raise ShapeMismatch(f"{types[0]} is one per row already", fix=Fix("dim=0", "dim=1"),
+                            hint="dim=0 ranges over the row's blocks; the query's heads are axis 1, its channels axis 2.")
     _per_block(types[0])
     return Type(Lead.ROW, types[0].rows, types[0].cols)
 
