@@ -102,12 +102,10 @@ class World:
             v = k[:, :self.graph.geometry.kv_lora_rank]
         return reference.Row(q=q, k=k, v=v, layer=self.layer, head=head, seed=request * 7 - 1, step=self.step)
 
-    def lists(self, plan: CpuPlan, q: torch.Tensor) -> Lists:
-        """As an engine comes by them: chosen, or kept from the last selection."""
+    def lists(self, plan: CpuPlan, q: torch.Tensor) -> Lists | None:
+        """As an engine comes by them: chosen, or kept from the last selection; None: every block."""
         if self.kept is not None and self.step % self.point.renew_every:
-            lists = carry(plan, self.kept)
-            if lists is not None:
-                return lists
+            return carry(plan, self.kept)
         lists = self.program.select(plan, q, self.k, self.v, self.fields, self.state, self.layer)
         if self.step % self.point.renew_every == 0:
             self.kept = keep(plan, None if self.program.fits(plan, self.layer) else lists, self.point.block_reserved_eos)
@@ -127,14 +125,15 @@ class World:
         self.judge(plan, q, self.lists(plan, q))
         return plan
 
-    def judge(self, plan: CpuPlan, q: torch.Tensor, lists: Lists) -> None:
+    def judge(self, plan: CpuPlan, q: torch.Tensor, lists: Lists | None) -> None:
         scale = 1 / math.sqrt(self.graph.geometry.head_dim)
         out = self.program.attend(plan, q, self.k, self.v, lists, scale)
-        if self.program.fits(plan, self.layer):
+        if lists is not None and self.program.fits(plan, self.layer) and self.point.renew_every == 1:
             torch.testing.assert_close(out, self.program.attend(plan, q, self.k, self.v, None, scale))
         for request in range(len(self.lens)):
             for head in range(self.heads):
-                self._check_row(request, head, q[request, head], listed(lists, request, head), out[request, head])
+                taken = listed(lists, request, head) if lists else list(range(plan.blocks[request]))
+                self._check_row(request, head, q[request, head], taken, out[request, head])
 
     def _check_row(self, request: int, head: int, q: torch.Tensor, taken: list[int], out: torch.Tensor) -> None:
         row, last = self.row(request, head, q), self.last.get((request, head))
