@@ -89,7 +89,7 @@ def read_bundle(path: Path) -> Bundle:
         raise
     except VortexError as error:
         raise BundleError(f"{path} cannot be used by this version: {error.message}", hint=error.hint) from error
-    if (graph.hash, point.hash) != (manifest.flow_hash, manifest.point_hash):
+    if manifest.flow_hash not in (identity(graph), graph.hash) or point.hash != manifest.point_hash:
         raise BundleError(f"the Graph or point of {path} is not that of its manifest", hint=AGAIN)
     return Bundle(path=path, manifest=manifest, source=texts["flow.py"], graph=graph, point=point,
                   rows=tuple(Row(**row) for row in json.loads(texts["report.json"])["rows"]))
