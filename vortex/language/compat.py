@@ -73,8 +73,17 @@ class OpClass(Thing):
         missing = next((name for name in order if params[name] is REQUIRED), None)
         if missing is not None:
             raise BadArgument(f"{self.kind} is made without {missing}", hint=f"It takes {', '.join(order)}.")
-        self.record.check(**params)
+        self.check(params)
         return OpObject(self, params)
+
+    def check(self, params: Mapping[str, Any]) -> None:
+        """Raises BadArgument."""
+        try:
+            self.record.check(**params)
+        except BadArgument as error:
+            form = ", ".join(name if default is REQUIRED else f"{name}={default!r}" for name, default in self.record.params)
+            error.hint = error.hint or f"It is made as {self.kind}({form})."
+            raise
 
 
 def _plain(value: object) -> object:
@@ -100,7 +109,7 @@ class OpObject(Thing):
     def set_member(self, name: str, value: object) -> None:
         self.member(name)
         params = {**self.params, name: _plain(value)}
-        self.cls.record.check(**params)
+        self.cls.check(params)
         self.params = params
 
     def call(self, args: Args, named: Named) -> object:

@@ -9,11 +9,12 @@ from typing import Any
 from vortex.errors import FlowContractError, ForbiddenSyntax, VortexError
 from vortex.language.expressions import Expressions, Returned
 from vortex.language.flow import vFlow
+from vortex.language.guard import Guard
 from vortex.language.imports import imported
 from vortex.language.mend import place_of
 from vortex.language.ops.shapes import shown
 from vortex.language.place import Source
-from vortex.language.things import Class, Function, Hint, Kind, Marked, Module, Scope, Thing
+from vortex.language.things import NOTHING, Class, Function, Hint, Kind, Marked, Module, Scope, Thing
 
 MARKS = ("staticmethod", "classmethod", "property")
 IGNORED = ("torch.no_grad", "torch.inference_mode", "override", "typing.override", "abstractmethod")
@@ -27,12 +28,15 @@ class Contract(Thing):
         self.base = base
         self.kind = base.__name__
 
+    def member(self, name: str) -> object:
+        return NOTHING if name == "__init__" else super().member(name)
+
 
 class Evaluator(Expressions):
     """Runs one text, which may import `modules`."""
 
-    def __init__(self, modules: Mapping[str, Module]) -> None:
-        super().__init__()
+    def __init__(self, modules: Mapping[str, Module], guard: Guard | None = None) -> None:
+        super().__init__(guard or Guard())
         self.modules = modules
         self.scope = Scope()
 

@@ -32,8 +32,8 @@ class Returned:
 class Expressions:
     """Computes expressions. `at` is the node that is being computed: where a refusal is placed."""
 
-    def __init__(self) -> None:
-        self.guard = Guard()
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
         self.at: ast.AST = ast.Module([], [])
         self.builtins = builtins(self.guard)
         self.calls = 0

@@ -79,9 +79,11 @@ class Fields(Thing):
     def own(self, name: str, side: Side, doing: str) -> None:
         """Raises FieldError for a field that is not written here, or for the second time."""
         if name in RESERVED:
-            raise FieldError(f'cache["{name}"] holds what every block has of itself and is never {doing}')
+            raise FieldError(f'cache["{name}"] holds what every block has of itself and is never {doing}',
+                             hint="Declare a field of another name.")
         if self.tape.side is not side:
-            raise FieldError(f'cache["{name}"] is {doing} in {self.tape.side}')
+            raise FieldError(f'cache["{name}"] is {doing} in {self.tape.side}',
+                             hint=f"That belongs into {side}.")
         if name in self.written or name in self.fills or name in self.saved:
             raise FieldError(f'cache["{name}"] is {doing} twice', hint="Give the second value a field of its own.")
 

@@ -96,7 +96,8 @@ def _named(module: Module, alias: ast.alias, modules: Mapping[str, Module]) -> I
             raise ForbiddenSyntax(f"from {module.name} import * is not used in a flow", hint=ALLOWED)
         yield from module.names.items()
         return
-    if alias.name not in module.names:
+    found = module.find(alias.name)
+    if found is None:
         inner = modules.get(f"{module.name}.{alias.name}")
         if inner is not None:
             yield alias.asname or alias.name, inner
@@ -104,4 +105,4 @@ def _named(module: Module, alias: ast.alias, modules: Mapping[str, Module]) -> I
         kind = UnknownOp if module.name.startswith("vortex_torch") else ForbiddenSyntax
         raise kind(f"{module.name} has no {alias.name[:40]} for a flow",
                    hint=module.hint or nearest(alias.name, list(module.names)))
-    yield alias.asname or alias.name, module.names[alias.name]
+    yield alias.asname or alias.name, found

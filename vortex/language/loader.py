@@ -11,7 +11,7 @@ from vortex.language.allowed import check_syntax, without_script
 from vortex.language.calls import nearest
 from vortex.language.evaluator import Contract, Evaluator
 from vortex.language.flow import vFlow, vFlowMLA
-from vortex.language.modules import modules
+from vortex.language.modules import evaluator_of
 from vortex.language.ops.shapes import shown
 from vortex.language.parameters import folder_of
 from vortex.language.place import Source
@@ -32,6 +32,12 @@ class Loaded(vFlow):
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
+        made = _method(self.flow_class, "__init__")
+        if made is not None:
+            self.flow_evaluator.at = made.node
+        if made is not None and made.required > 1:
+            raise FlowContractError(f"a flow is made without arguments, and its __init__ takes {made.parameters[1]}",
+                                    hint="Give it a default.")
         self._instance: Instance = self.flow_evaluator.construct(self.flow_class, given=vars(self))
 
     @classmethod
@@ -108,7 +114,7 @@ def load_flow(text: str, path: str = "<flow>", name: str | None = None,
     check_syntax(tree, source)
     registry = Registry({})
     contract = {"vFlow": Contract(vFlow), "vFlowMLA": Contract(vFlowMLA), "register": Builtin("register", registry.register)}
-    evaluator = Evaluator(modules(contract))
+    evaluator = evaluator_of(contract)
     evaluator.placed(source, evaluator.run, tree)
     cls = _chosen(registry.flows, name, path)
     upstream = _checked(cls, source)

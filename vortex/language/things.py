@@ -267,10 +267,15 @@ class Module(Thing):
     def kind(self) -> str:  # type: ignore[override]
         return self.name
 
+    def find(self, name: str) -> object:
+        """What it calls `name`; None if nothing."""
+        return self.names.get(name)
+
     def member(self, name: str) -> object:
-        if name not in self.names:
+        found = self.find(name)
+        if found is None:
             raise UnknownOp(f"there is no {self.name}.{name}", hint=self.hint or nearest(name, list(self.names)))
-        return self.names[name]
+        return found
 
 
 @dataclass(eq=False)
