@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("vortex", "evaluator", "search", "agent")
-INNER = ("vortex.errors", "vortex.ir", "vortex.config", "vortex.budget", "vortex.language", "vortex.compiler", "vortex.serving")
+INNER = ("vortex.errors", "vortex.ir", "vortex.policy", "vortex.policy_reader", "vortex.config", "vortex.budget",
+         "vortex.language", "vortex.compiler", "vortex.serving", "vortex.api", "vortex.inputs", "vortex.step")
 HOMES = {
     "triton": ("vortex/compiler/kernels/",),
     "transformers": ("vortex/serving/embedded/", "vortex/serving/checkpoint.py", "evaluator/tasks/"),

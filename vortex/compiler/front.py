@@ -10,7 +10,7 @@ from vortex.language.flow import vFlowMLA
 from vortex.language.loader import load_flow
 from vortex.language.trace import trace
 
-BLOCK_SIZES = (16, 32, 64, 1, 8, 128)
+BLOCK_SIZES = (16, 32, 64, 1)
 HEAD_DIMS = (128, 64, 256, 96, 192, 80, 32)
 
 
