@@ -9,7 +9,7 @@ from typing import Any
 
 from vortex.errors import FlowError
 from vortex.ir import Field, FieldKind, Graph, Lead, Node, Type
-from vortex.language.ops.record import OPS
+from vortex.language.ops.record import OPS, Side
 
 LARGEST = 4096
 
@@ -17,11 +17,15 @@ LARGEST = 4096
 class Draft:
     """A program being written anew: `put` appends a node, `put_number` a constant."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, side: Side = Side.INDEXER) -> None:
         self.geometry = graph.geometry
+        self.side = side
         self.nodes: list[Node] = []
 
     def put(self, op: str, *args: int, **attrs: Any) -> int:
+        """Raises FlowError where the op does not fit."""
+        if self.side not in OPS[op].sides:
+            raise FlowError(f"{op} is not used in {self.side}")
         type_ = OPS[op].infer([self.nodes[a].type for a in args], attrs, self.geometry)
         if type_.rows * type_.cols > LARGEST:
             raise FlowError("too large for a test")
@@ -61,7 +65,7 @@ def edit(name: str, *ops: str) -> Callable[[Rule], Rule]:
 
 def _rewritten(graph: Graph, side: str, at: int, rule: Rule, random: Random) -> Graph | None:
     nodes = graph.cache if side == "cache" else graph.indexer
-    draft = Draft(graph)
+    draft = Draft(graph, Side.CACHE if side == "cache" else Side.INDEXER)
     place: dict[int, int] = {}
     for index, node in enumerate(nodes):
         args = tuple(place[a] for a in node.args)
@@ -484,7 +488,7 @@ def _stored_negated(graph: Graph, random: Random) -> Graph | None:
     if not names:
         return None
     name = random.choice(names)
-    cache = Draft(graph)
+    cache = Draft(graph, Side.CACHE)
     cache.nodes = list(graph.cache)
     negative = cache.put("negate", dict(graph.writes)[name])
     made: Graph | None = replace(graph, cache=tuple(cache.nodes),

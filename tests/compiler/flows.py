@@ -4,6 +4,7 @@ from random import Random
 
 from tests.compiler.edits import Draft
 from vortex.ir import Field, FieldKind, Geometry, Graph, Lead, Node, Type
+from vortex.language.ops.record import Side
 
 GEOMETRIES = (Geometry(8, 8, 2), Geometry(16, 8, 4), Geometry(8, 12, 3), Geometry(4, 8, 1))
 UNARY = ("abs", "relu", "exp", "sigmoid", "silu", "negate")
@@ -16,7 +17,7 @@ class Author:
         self.random = random
         self.geometry = random.choice(GEOMETRIES)
         graph = Graph("random", self.geometry, (), (), (), (), (), 0)
-        self.cache, self.indexer = Draft(graph), Draft(graph)
+        self.cache, self.indexer = Draft(graph, Side.CACHE), Draft(graph)
         self.writes: dict[str, int] = {}
         self.saves: dict[str, int] = {}
         self.first: dict[str, float] = {}
