@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from evaluator.report import Report, Row, Status
+from vortex.compiler.identity.form import identity
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
 from vortex.language.parameters import with_data, without_data
@@ -38,7 +39,7 @@ def flow_record(name: str, source: str, graph: Graph | None) -> FlowRecord:
         digest = hashlib.blake2b(source.encode(), digest_size=16).hexdigest()
         return FlowRecord(hash=f"text-{digest}", name=name, source=source)
     contents = {parameter.digest: parameter.data for parameter in graph.parameters}
-    return FlowRecord(hash=graph.hash, name=name, source=source, graph_json=without_data(graph).to_json(),
+    return FlowRecord(hash=identity(graph), name=name, source=source, graph_json=without_data(graph).to_json(),
                       contents=contents)
 
 

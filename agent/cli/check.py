@@ -12,6 +12,7 @@ from agent.cli.text import columns, to_json
 from vortex import flows
 from vortex.compiler.bits import field_bytes
 from vortex.compiler.front import load, load_usual
+from vortex.compiler.identity.form import identity
 from vortex.compiler.submission import Submission, load_submission
 from vortex.config import OperatingPoint
 from vortex.errors import FlowNotFound, VortexError
@@ -124,14 +125,14 @@ def _told(file: str, graph: Graph, submission: Submission | None = None) -> _Tol
     point = submission.point if submission else OperatingPoint()
     ops = Counter(node.op for node in (*graph.cache, *graph.indexer))
     body = {
-        "ok": True, "name": graph.name, "hash": graph.hash, "geometry": asdict(graph.geometry),
+        "ok": True, "name": graph.name, "hash": identity(graph), "geometry": asdict(graph.geometry),
         "fields": [{"name": f.name, "rows": f.rows, "cols": f.cols, "kind": str(f.kind)} for f in graph.fields],
         "ops": dict(sorted(ops.items())), "index_bytes_per_block": field_bytes(graph, point), "errors": [],
     }
     if submission:
         body |= {"point": point.model_dump(mode="json"), "without_meaning": list(submission.without_meaning)}
     return _Told(path=file, body=body, text=columns([*_rows(body, point), *_point_rows(submission)]),
-                 line=f"ok  {file}  {graph.name}  {graph.hash}")
+                 line=f"ok  {file}  {graph.name}  {body['hash']}")
 
 
 def _rows(told: dict[str, Any], point: OperatingPoint) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@ from random import Random
 
 from agent.proposers.change import Change, scaled, score_of
 from agent.proposers.sketch import INDEXER, Sketch, redraw
+from vortex.compiler.identity.form import identity
 from vortex.ir import Graph
 
 
@@ -28,7 +29,7 @@ FORMS = ((_sum, "{w} {name}", "their errors differ, so their sum should rank bet
 def crossed(graph: Graph, other: Graph, name: str, rng: Random) -> Change | None:
     """The scores of both, added, evened and added, or the larger of both. Raises FlowError."""
     mine, theirs = score_of(graph), score_of(other)
-    if mine is None or theirs is None or graph.hash == other.hash:
+    if mine is None or theirs is None or identity(graph) == identity(other):
         return None
     build, phrase, why = rng.choice(FORMS)
     weight = rng.choice((0.25, 0.5, 1.0))

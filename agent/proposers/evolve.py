@@ -14,6 +14,7 @@ from agent.proposers.ideas import IDEAS
 from agent.proposers.picks import PICKS
 from agent.proposers.tweaks import TWEAKS
 from vortex.compiler.front import load
+from vortex.compiler.identity.form import identity
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError, FlowError
 from vortex.ir import Graph
@@ -93,7 +94,7 @@ class Evolver:
         proposal = Proposal(name=drawn.name, source=source, point=drawn.point, hypothesis=drawn.change.hypothesis,
                             author=self.kind, parents=tuple(p.id for p in drawn.parents if p.id is not None),
                             parameters=parameters)
-        return proposal, (graph.hash, drawn.point.hash)
+        return proposal, (identity(graph), drawn.point.hash)
 
     def _draw(self, round: Round, rng: Random) -> Draw | None:
         parent, roll = self._parent(round, rng), rng.random()

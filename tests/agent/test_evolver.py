@@ -12,6 +12,7 @@ from agent.proposers.evolve import MUTATIONS, label
 from agent.proposers.registry import make_proposer
 from vortex import flows
 from vortex.compiler.front import load
+from vortex.compiler.identity.form import identity
 from vortex.compiler.passes import canonical
 from vortex.config import OperatingPoint
 from vortex.errors import FlowError
@@ -45,7 +46,7 @@ def generations(geometry: Geometry, rounds: int, count: int) -> Iterator[tuple[P
             graph = load(proposal.source, proposal.name, geometry)
             yield proposal, graph
             number += 1
-            known |= {(graph.hash, proposal.point.hash)}
+            known |= {(identity(graph), proposal.point.hash)}
             found.append(Parent(id=number, name=proposal.name, graph=graph, point=proposal.point))
         parents = tuple(found)
 
@@ -56,7 +57,7 @@ def test_hundreds_of_proposals_are_legal_and_distinct_at_every_geometry(geometry
     for _, graph in found:
         check(graph)
     assert len(found) >= 115
-    pairs = {(graph.hash, proposal.point.hash) for proposal, graph in found}
+    pairs = {(identity(graph), proposal.point.hash) for proposal, graph in found}
     assert len(pairs) >= 0.98 * len(found)
 
 
@@ -78,8 +79,8 @@ def test_the_same_round_and_seed_give_the_same_proposals() -> None:
 
 def test_what_is_known_is_not_proposed_again() -> None:
     evolver = make_proposer("evolve", {})
-    first = {(load(p.source, p.name, PROBE).hash, p.point.hash) for p in evolver.propose(told(1), Random("7/1"), 12)}
-    again = {(load(p.source, p.name, PROBE).hash, p.point.hash)
+    first = {(identity(load(p.source, p.name, PROBE)), p.point.hash) for p in evolver.propose(told(1), Random("7/1"), 12)}
+    again = {(identity(load(p.source, p.name, PROBE)), p.point.hash)
              for p in evolver.propose(told(1, known=frozenset(first)), Random("7/1"), 12)}
     assert not first & again
 
@@ -99,7 +100,7 @@ def test_every_mutation_changes_some_flow_into_another_legal_one(mutation: Mutat
             continue
         if change is not None:
             check(change.graph)
-            changed += canonical(change.graph).hash != seed.graph.hash
+            changed += identity(change.graph) != identity(seed.graph)
     assert changed
 
 

@@ -13,6 +13,7 @@ from search.novelty import earlier
 from search.store import Archive, open_archive
 from search.store.tables import ContentRow, FlowContentRow
 from tests.search.made import WEIGHED, graph, parameter, weighed
+from vortex.compiler.identity.form import identity
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError
 
@@ -68,7 +69,7 @@ def test_the_numbers_of_parameters_are_kept_once_and_come_back(archive: Archive)
     first = again.candidate(found_id(again))
     assert first is not None and first.flow.contents[parameter().digest] is again.database.contents[parameter().digest]
     hashes = {graph.hash for graph in found if graph}
-    assert len(hashes) == 2 and again.find_hash("one", weighed(2.0).hash, POINT.hash) is not None
+    assert len(hashes) == 2 and again.find_hash("one", identity(weighed(2.0)), POINT.hash) is not None
 
 
 def found_id(archive: Archive) -> int:
