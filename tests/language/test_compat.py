@@ -1,8 +1,11 @@
 """Files in the upstream's spelling: what their Python may say, what each says in ours, and what is refused."""
 import re
 import textwrap
+from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from vortex import flows
 from vortex.compiler.front import load
@@ -162,6 +165,10 @@ SAME_AS_CENTROID = {
         """))),
     "mixed with words of ours": (("@register", "from vortex import ops\n\n\n@register"), (SCORE, lines("""
         self.top(-((q * -2.0).mean(dim=1) @ cache["c"].T) / 2.0, o, ctx=ctx)
+        """))),
+    "fields joined by words of ours": (("@register", "from vortex import ops\n\n\n@register"), (SCORE, lines("""
+        one = ops.cat([cache["c"]], dim=1)
+        self.top(one @ q.mean(dim=1).T, o, ctx=ctx)
         """))),
     "a module-level function": (("@register", lines("""
         SCALE = 2 ** -1
@@ -327,7 +334,24 @@ def test_a_union_takes_the_pairs_of_two_lists() -> None:
     assert identity(read(text)) == identity(read(ours))
 
 
+def test_a_learned_constant_is_the_second_operand_of_a_product(tmp_path: Path) -> None:
+    save_file({"w": np.ones((3, 128), np.float32)}, tmp_path / "w.safetensors")
+    text = changed(("@register", "from vortex import ops\n\n\n@register"), (SCORE, lines("""
+        q = GeMM()(q, ops.param("w.safetensors", "w"), ctx=ctx)    # [row, 3, group]
+        q = Reshape(-1, 3 * q.size(2), 1)(q, ctx=ctx)
+        self.top(Mean(dim=1)(GeMM()(Mean(dim=2)(cache["c"], ctx=ctx), q, ctx=ctx), ctx=ctx), o, ctx=ctx)
+        """)))
+    path = tmp_path / "flow.py"
+    path.write_text(text)
+    graph = load(text, str(path), GEOMETRY)
+    assert [p.shape for p in graph.parameters] == [(3, 128)]
+    assert next(node.type for node in graph.indexer if node.op == "matmul").shape == (3, 4)
+
+
 REFUSED = {
+    "a learned constant in front": ((("@register", "from vortex import ops\n\n\n@register"),
+                                     (SCORE, '        GeMM()(ops.param("w.safetensors", "w"), q, ctx=ctx)\n')),
+                                    "ParameterError", "given as text"),
     "no forward_cache": ((("    def forward_cache(self, cache, loc, ctx):\n" + WRITE, ""),),
         "FlowContractError", "has no forward_cache"),
     "no create_cache": ((("    def create_cache(self, block_size, head_dim):\n" + SHAPES, ""),), "FlowContractError",

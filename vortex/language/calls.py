@@ -10,6 +10,7 @@ from vortex.language.ops.record import OPS, REQUIRED, Op, Word
 from vortex.language.ops.shapes import shown
 
 MOST_NUMBERS = 10_000
+MOST_LETTERS = 80      # of names that are compared
 
 
 def plain(text: str) -> str:
@@ -27,7 +28,7 @@ def number(value: float) -> float:
 
 def nearest(name: str, names: Sequence[str]) -> str:
     """A hint with the most similar of `names`."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name[:MOST_LETTERS], [one for one in names if len(one) <= MOST_LETTERS], n=1, cutoff=0.5)
     return f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(names))}."
 
 

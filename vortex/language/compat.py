@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vortex.errors import BadArgument, FlowContractError, NoSelection, ParameterError, ShapeMismatch, WrongSide
-from vortex.ir import Lead
+from vortex.ir import Geometry, Lead
 from vortex.language.calls import MOST_NUMBERS, attribute
 from vortex.language.fields import FieldRef
 from vortex.language.ops.record import OPS, REQUIRED, Side, Upstream
@@ -28,7 +28,16 @@ class Token(Thing):
         self.kind = name
 
 
-LOC, CTX = Token("loc"), Token("ctx")
+class Context(Token):
+    """`ctx`, with the sizes that the upstream's has."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__("ctx")
+        self._sizes = {"block_size": geometry.block_size, "page_size": geometry.block_size, "head_dim": geometry.head_dim,
+                       "group_size": geometry.group}
+
+    def member(self, name: str) -> object:
+        return self._sizes[name] if name in self._sizes else super().member(name)
 
 
 class Output(Thing):

@@ -17,7 +17,8 @@ from vortex.language.place import Source
 from vortex.language.things import NOTHING, Class, Function, Hint, Kind, Marked, Module, Scope, Thing
 
 MARKS = ("staticmethod", "classmethod", "property")
-IGNORED = ("torch.no_grad", "torch.inference_mode", "override", "typing.override", "abstractmethod")
+IGNORED = ("torch.no_grad", "torch.inference_mode", "override", "typing.override", "abstractmethod",
+           "abc.abstractmethod")
 BREAK, CONTINUE = object(), object()
 
 
@@ -88,7 +89,11 @@ class Evaluator(Expressions):
         old = self.evaluate(node.target, scope)
         value = self.evaluate(node.value, scope)
         self.at = node
-        self.bind(node.target, self.guard.binary(type(node.op).__name__, old, value), scope)
+        new = self.guard.binary(type(node.op).__name__, old, value)
+        if isinstance(old, list) and isinstance(new, list):
+            old[:] = new      # other names of the list see it, as Python has it
+            new = old
+        self.bind(node.target, new, scope)
 
     def _if(self, node: ast.If, scope: Scope) -> object:
         return self.block(node.body if self.asks(node.test, scope) else node.orelse, scope)

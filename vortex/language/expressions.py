@@ -164,13 +164,13 @@ class Expressions:
 
     def _comprehension(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp, scope: Scope) -> Any:
         values: list[object] = []
-        for turn in self._turns(node.generators, Scope(scope, function=scope.function)):
+        for turn in self._turns(node.generators, Scope(scope)):
             self.guard.room(values).append(self.evaluate(node.elt, turn))
         return unique(self.guard, values) if isinstance(node, ast.SetComp) else values
 
     def _dict_comprehension(self, node: ast.DictComp, scope: Scope) -> object:
         made: dict[Any, object] = {}
-        for turn in self._turns(node.generators, Scope(scope, function=scope.function)):
+        for turn in self._turns(node.generators, Scope(scope)):
             self.guard.room(made)[self.guard.key(self.evaluate(node.key, turn))] = self.evaluate(node.value, turn)
         return made
 

@@ -166,9 +166,12 @@ class Guard:
         return str(value) if isinstance(value, Value | Lead) else shown(value)
 
     def formatted(self, value: object, spec: str) -> str:
-        if isinstance(value, int | float | str):
-            return self.text(format(value, spec))
-        raise BadArgument(f"{shown(value)} is not formatted as {spec!r}")
+        try:
+            if isinstance(value, int | float | str):
+                return self.text(format(value, spec))
+        except (ValueError, OverflowError):
+            pass
+        raise BadArgument(f"{shown(value)} is not formatted as {spec!r}", hint="Such are: {x:.2f}, {n:04d}.")
 
 
 def _iterable(items: object) -> Iterable[object]:
@@ -176,7 +179,7 @@ def _iterable(items: object) -> Iterable[object]:
         return items.each()
     if isinstance(items, Value) or not isinstance(items, Iterable):
         raise BadArgument(f"cannot loop over {shown(items)}", hint="Loop over range(n), a tuple or a list.")
-    return items
+    return list(items) if isinstance(items, dict) else items
 
 
 def _types(value: object) -> bool:

@@ -15,12 +15,13 @@ from vortex.language.modules import evaluator_of
 from vortex.language.ops.shapes import shown
 from vortex.language.parameters import folder_of
 from vortex.language.place import Source
-from vortex.language.things import Builtin, Class, Function, Instance, Marked, bound
+from vortex.language.things import Builtin, Class, Function, Hint, Instance, Marked, bound
 
 MOST_TEXT = 65_536
 MOST_NAME = 100
 UPSTREAM = {"forward_cache": "cache, loc, ctx", "forward_indexer": "q, o, cache, ctx"}
 TENSOR = {"forward_cache": "cache", "forward_indexer": "q, cache"}
+DTYPES = {name: Hint("torch.bfloat16") for name in ("kv_cache_dtype", "q_data_type", "intermediate_dtype")}
 SIZES, LATENT_SIZES = "block_size, head_dim", "block_size, kv_lora_rank, qk_rope_head_dim"
 
 
@@ -38,7 +39,8 @@ class Loaded(vFlow):
         if made is not None and made.required > 1:
             raise FlowContractError(f"a flow is made without arguments, and its __init__ takes {made.parameters[1]}",
                                     hint="Give it a default.")
-        self._instance: Instance = self.flow_evaluator.construct(self.flow_class, given=vars(self))
+        given = {**vars(self), **(DTYPES if self.flow_upstream else {})}
+        self._instance: Instance = self.flow_evaluator.construct(self.flow_class, given=given)
 
     @classmethod
     def first_line(cls, method: str) -> int:
@@ -94,7 +96,9 @@ class Registry:
 
     def _enter(self, cls: object, names: Sequence[str]) -> object:
         if not isinstance(cls, Class) or cls.base is None:
-            raise FlowContractError(f'what is registered as "{names[0]}" is not a flow', hint="Derive it from vFlow.")
+            raise FlowContractError(f'what is registered as "{names[0]}" is not a flow', hint="Derive it from vFlow.",
+                                    fix=Fix(f"class {cls.name}:", f"class {cls.name}(vFlow):", line=cls.line)
+                                    if isinstance(cls, Class) else None)
         cls.registered = tuple(names)
         self.flows |= dict.fromkeys(names, cls)
         return cls
@@ -116,7 +120,7 @@ def load_flow(text: str, path: str = "<flow>", name: str | None = None,
     contract = {"vFlow": Contract(vFlow), "vFlowMLA": Contract(vFlowMLA), "register": Builtin("register", registry.register)}
     evaluator = evaluator_of(contract)
     evaluator.placed(source, evaluator.run, tree)
-    cls = _chosen(registry.flows, name, path)
+    cls = _chosen(registry.flows, name, source)
     upstream = _checked(cls, source)
     return type(cls.name, (LoadedLatent if cls.base is vFlowMLA else Loaded,), {
         "flow_class": cls, "flow_evaluator": evaluator, "flow_name": cls.registered[0], "flow_aliases": cls.registered[1:],
@@ -131,20 +135,19 @@ def _parsed(source: Source) -> ast.Module:
     try:
         return ast.parse(source.text, source.path)
     except SyntaxError as error:
-        raise FlowSyntaxError(str(error.msg), where=source.where(error.lineno or 0)) from error
+        raise not_python(source, error.lineno or 0, str(error.msg)) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise FlowSyntaxError("the text is not Python", where=Where(source.path)) from error
+        raise not_python(source, 0, "the text is not Python") from error
 
 
-def _chosen(flows: dict[str, Class], name: str | None, path: str) -> Class:
+def _chosen(flows: dict[str, Class], name: str | None, source: Source) -> Class:
     """Raises FlowContractError where nothing is registered, FlowNotFound where `name` is not."""
     if not flows:
-        raise FlowContractError("no flow is registered", where=Where(path),
-                                hint='Put @register("name") over a class that derives from vFlow.')
+        raise unregistered(source)
     if name is None:
         return list(flows.values())[-1]
     if name not in flows:
-        raise FlowNotFound(f"{path} registers no flow {shown(name)}", where=Where(path), hint=nearest(name[:80], list(flows)))
+        raise FlowNotFound(f"{source.path} registers no flow {shown(name)}", where=Where(source.path), hint=nearest(name[:80], list(flows)))
     return flows[name]
 
 
@@ -182,8 +185,10 @@ def _form(cls: Class, name: str) -> Form:
 def _checked(cls: Class, source: Source) -> bool:
     """Whether the flow is in the upstream's spelling. Raises FlowContractError for what keeps neither contract."""
     if _method(cls, "forward_indexer") is None:
+        methods = {name: value.node.lineno for name, value in cls.names.items() if isinstance(value, Function)}
         raise FlowContractError(f"{cls.name} has no forward_indexer(self, q, cache)", where=source.where(cls.line),
-                                hint="It scores the blocks and returns ops.topk(score).")
+                                hint="It scores the blocks and returns ops.topk(score).",
+                                fix=misnamed(methods, "forward_indexer"))
     form = _form(cls, "forward_indexer")
     upstream = not form.asks_for(TENSOR["forward_indexer"]) and form.takes(4)
     for name, wanted in (UPSTREAM if upstream else TENSOR).items():
@@ -194,7 +199,8 @@ def _checked(cls: Class, source: Source) -> bool:
         fits = form.takes(len(wanted.split(", "))) if upstream else form.asks_for(wanted)
         if method is not None and not fits:
             raise FlowContractError(f"{name} does not take (self, {wanted})", where=source.where(method.node.lineno),
-                                    hint=f"Write: def {name}(self, {wanted}):")
+                                    hint=f"It takes self and {wanted}, in this order.",
+                                    fix=signature(source, method.node.lineno, name, wanted))
     _check_sizes(cls, source, upstream)
     return upstream
 
@@ -208,7 +214,8 @@ def _check_sizes(cls: Class, source: Source, upstream: bool) -> None:
                                 hint='It returns the fields and their shapes: {"name": (rows, columns)}.')
     if method is not None and not form.takes(2) and not (latent and form.takes(3)):
         raise FlowContractError(f"create_cache does not take (self, {wanted})", where=source.where(method.node.lineno),
-                                hint=f"Write: def create_cache(self, {wanted}):")
+                                hint=f"It takes self and {wanted}, in this order.",
+                                fix=signature(source, method.node.lineno, "create_cache", wanted))
 
 
 def _doc(tree: ast.Module, cls: Class) -> str:

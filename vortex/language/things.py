@@ -14,6 +14,7 @@ from vortex.language.place import PYTHON_ERRORS
 from vortex.language.symbols import Value
 
 MOST_ATTRIBUTES = 2_000
+MOST_CLASSES = 40      # above one another
 MOST_NAME = 100
 Args = Sequence[object]
 Named = Mapping[str, object]
@@ -52,13 +53,15 @@ class Thing:
 
 
 def tensor_of(value: object) -> Any:
-    """A field as the tensor it stands for, anything else as it is."""
-    if isinstance(value, Thing):
-        found = value.tensor()
-        return found if isinstance(found, Value) else value
+    """A field as the tensor it stands for, fields in a list likewise; anything else as it is."""
     if isinstance(value, list | tuple) and any(isinstance(item, Thing) for item in value):
-        return [tensor_of(item) for item in value]
-    return value
+        return [_operand(item) for item in value]
+    return _operand(value)
+
+
+def _operand(value: object) -> object:
+    found = value.tensor() if isinstance(value, Thing) else None
+    return value if found is None else found
 
 
 class Runs(Protocol):
@@ -144,10 +147,9 @@ class Class(Thing):
         self.names = names
         self.base = base
         self.registered: tuple[str, ...] = ()
-        self.order: list[Class] = [self]
-        for cls in (above for one in bases for above in one.order):
-            if cls not in self.order:
-                self.order.append(cls)
+        self.order: list[Class] = list(dict.fromkeys([self, *(above for one in bases for above in one.order)]))
+        if len(self.order) > MOST_CLASSES:
+            raise FlowContractError(f"{name} derives from more than {MOST_CLASSES} classes")
         for value in names.values():
             function = value.function if isinstance(value, Marked) else value
             if isinstance(function, Function) and function.owner is None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from vortex.errors import FieldError, FlowContractError, NoSelection
 from vortex.ir import Field, FieldKind, Geometry, Graph, Node, Writes
 from vortex.language.cache import RESERVED
-from vortex.language.compat import CTX, LOC, Output
+from vortex.language.compat import Context, Output, Token
 from vortex.language.fields import Fields
 from vortex.language.flow import vFlow
 from vortex.language.ops.record import OPS, Side
@@ -33,7 +33,7 @@ class ObjectTracer(Tracer):
         cache, tape, output = self._cache_side(), self._tape(Side.INDEXER), Output()
         indexer = Fields(tape, self.fields)
         query = tape.leaf("input", OPS["input"].infer((), {"name": "q"}, self.geometry), name="q")
-        self._on(tape, self.flow.forward_indexer, query, output, indexer, CTX)
+        self._on(tape, self.flow.forward_indexer, query, output, indexer, Context(self.geometry))
         if output.selection is None:
             raise NoSelection("forward_indexer puts no selection on o", where=self.source.where(self.flow.last_line()),
                               hint="End it with topK: self.topk(score, o, ctx=ctx).")
@@ -42,7 +42,7 @@ class ObjectTracer(Tracer):
     def _cache_side(self) -> Fields:
         tape = self._tape(Side.CACHE)
         cache = Fields(tape, self.fields)
-        self._on(tape, self.flow.forward_cache, cache, LOC, CTX)
+        self._on(tape, self.flow.forward_cache, cache, Token("loc"), Context(self.geometry))
         unwritten = next((name for name in self.fields if name not in cache.written and name not in cache.fills), None)
         if unwritten is not None:
             raise FieldError(f'create_cache declares "{unwritten}", and forward_cache does not write it',
