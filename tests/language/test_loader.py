@@ -100,7 +100,7 @@ REFUSED_TEXTS = [
     ("from vortex import *", "ForbiddenSyntax", 1),
     ("from vortex import errors", "ForbiddenSyntax", 1), ("from vortex import ops as __o", "ForbiddenSyntax", 1),
     ("from .vortex import ops", "ForbiddenSyntax", 1), ("from vortex.language import ops", "ForbiddenSyntax", 1),
-    (CLASS + "class X(vFlow):\n    pass", "FlowContractError", 0),
+    (CLASS + "class X(vFlow):\n    pass", "FlowContractError", 2),
     (CLASS + '@register("x")\nclass X(vFlow):\n    pass', "FlowContractError", 3),
     (CLASS + '@register("x")\nclass X(vFlow):\n    def forward_indexer(self, q, o, cache, ctx):\n        pass',
      "FlowContractError", 3),
@@ -121,7 +121,7 @@ REFUSED_TEXTS = [
     (CLASS + '@register("\\n")\nclass X(vFlow):\n    def forward_indexer(self, q, cache):\n        pass',
      "FlowContractError", 2),
     (CLASS + "class X(vFlow):\n    flow_name = 5\n    def forward_indexer(self, q, cache):\n        pass",
-     "FlowContractError", 0),
+     "FlowContractError", 2),
     (CLASS + "class X(vFlow):\n    N = 10 ** 100", "BadArgument", 3),
     (CLASS + "class X(vFlow):\n    N = [i for i in range(4000) for j in range(4000)]", "BadArgument", 3),
 ]

@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vortex.errors import BadArgument, FlowContractError, FlowError, ForbiddenSyntax, UnknownOp
+from vortex.errors import BadArgument, FieldError, FlowContractError, FlowError, ForbiddenSyntax, UnknownOp
 from vortex.language.calls import nearest, plain
 from vortex.language.foreign import native
 
 MEANT = re.compile(r"^Did you mean (.+)\?$", re.MULTILINE)
 NOT_DEFINED = re.compile(r"name '(\w+)' is not defined")
+UNWRITTEN = "is never written"
 TENSORS_ONLY = "nothing may branch on it"
 ALWAYS_THERE = ("q", "cache", "self", "ops", "range", "len", "min", "max", "int", "float", "abs", "sum", "zip", "enumerate")
 
@@ -18,7 +19,7 @@ ALWAYS_THERE = ("q", "cache", "self", "ops", "range", "len", "min", "max", "int"
 class Advice:
     """What replaces `node` in the text (empty: that is not known), and what is said; None or empty: what was said stays."""
 
-    node: ast.expr
+    node: ast.expr | ast.stmt
     new: str
     hint: str | None = None
     message: str = ""
@@ -29,21 +30,32 @@ Rule = Callable[[FlowError, ast.expr, Around], "Advice | None"]
 
 
 def advice(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
-    """The first rule that knows better than `error`."""
-    return next((found for rule in RULES if (found := rule(error, node, around)) is not None), None)
+    """The first rule that knows better than `error`; none for an expression too deep or too odd to be written anew."""
+    try:
+        return next((found for rule in RULES if (found := rule(error, node, around)) is not None), None)
+    except (RecursionError, SyntaxError):
+        return None
 
 
 def _of_another_library(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
     if not isinstance(error, UnknownOp | FlowContractError | ForbiddenSyntax):
         return None
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ops":
+        return _of_ops(_whole(node, around))
     whole = _whole(node, around)
     found = native(whole)
-    if found is None or not (found.of or isinstance(error, UnknownOp)):
+    if found is None or not (found.of or error.message.startswith("a tensor has no")):
         return None
     if not found.of:
         return Advice(whole, found.new, found.hint or ("Our word for it:" if found.new else None))
     hint = found.hint or ("Our word for it:" if found.new else "Compute with q, cache and ops: `vortex ops` lists the words.")
     return Advice(whole, found.new, hint, f"{found.of}.{found.name}: nothing of {found.of} computes in a flow")
+
+
+def _of_ops(call: ast.expr) -> Advice | None:
+    """ops.abs(x), where abs is a method."""
+    found = native(call, ("ops",))
+    return Advice(call, found.new, found.hint or "It is a method:") if found is not None and found.new else None
 
 
 def _whole(node: ast.expr, around: Around) -> ast.expr:
@@ -108,6 +120,28 @@ def _builtin_of_a_tensor(error: FlowError, node: ast.expr, around: Around) -> Ad
     return None
 
 
+def _united(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and "Selection" in error.message:
+        return Advice(node, f"{ast.unparse(node.left)} | {ast.unparse(node.right)}")
+    return None
+
+
+def _last_value(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
+    """A state asked for by the word of a field: in the indexer, a name that is saved there."""
+    body = next((n for n in around if isinstance(n, ast.FunctionDef) and n.name == "forward_indexer"), None)
+    if not isinstance(error, FieldError) or body is None or not isinstance(node, ast.Subscript) or UNWRITTEN not in error.message:
+        return None
+    saved = [n for n in ast.walk(body) if isinstance(n, ast.Subscript) and isinstance(n.ctx, ast.Store)]
+    if not any(ast.dump(n.slice) == ast.dump(node.slice) for n in saved):
+        return None
+    read = plain(f"cache.state({ast.unparse(node.slice)}, first=0.0)")
+    hint = f'What the last step saved is {read}.'
+    if around and isinstance(around[0], ast.AugAssign):
+        change = ast.unparse(ast.BinOp(ast.Name("LAST"), around[0].op, around[0].value)).replace("LAST", read)
+        return Advice(around[0], f"{ast.unparse(node)} = {change}".replace("'", '"'), hint)
+    return Advice(node, read, hint)
+
+
 def _power(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
     if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Pow) or not isinstance(error, UnknownOp | BadArgument):
         return None
@@ -151,4 +185,6 @@ def _meant(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
     return None
 
 
-RULES: tuple[Rule, ...] = (_of_another_library, _branching, _builtin_of_a_tensor, _power, _infinite, _undefined, _meant)
+RULES: tuple[Rule, ...] = (
+    _united, _last_value, _of_another_library, _branching, _builtin_of_a_tensor, _power, _infinite, _undefined, _meant,
+)

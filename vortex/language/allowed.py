@@ -12,7 +12,7 @@ MOST_NODES = 20_000
 MOST_DEPTH = 100
 LARGEST = 1 << 63
 FORMAT = re.compile(r"[<>^]?0?\d{0,2}(\.\d{1,2})?[bdefgsx%]?")
-DUNDERS = ("__name__", "__all__")
+DUNDERS = ("__name__", "__all__", "__author__", "__version__")
 
 ALLOWED: tuple[type[ast.AST], ...] = (
     ast.Module, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Pass, ast.Expr, ast.Delete,
@@ -29,6 +29,13 @@ NAMES_OF_SYNTAX = {
     ast.While: "while", ast.Try: "try", ast.TryStar: "try", ast.With: "with", ast.Lambda: "lambda", ast.Global: "global",
     ast.Nonlocal: "nonlocal", ast.AsyncFunctionDef: "async", ast.AsyncFor: "async", ast.AsyncWith: "async",
     ast.Await: "await", ast.Yield: "yield", ast.YieldFrom: "yield", ast.NamedExpr: ":=", ast.Match: "match",
+}
+INSTEAD = {
+    "while": "Loop with for over range(n); by the numbers of a tensor, choose with ops.where(x > y, a, b).",
+    "lambda": "Write a method of the class, or a function with def.",
+    "try": "Nothing is caught: what is refused is to be mended.",
+    "with": "Leave it out: a flow has no gradients, files or locks.",
+    ":=": "Write the assignment on a line of its own.",
 }
 HINT = "A flow is assignments, arithmetic, for over range(n) or a tuple, if on numbers, methods and constants."
 
@@ -73,7 +80,7 @@ MAIN = ast.dump(ast.parse('__name__ == "__main__"', mode="eval").body)
 def _problem(node: ast.AST) -> FlowError | None:
     if not isinstance(node, ALLOWED):
         name = NAMES_OF_SYNTAX.get(type(node), type(node).__name__)
-        return ForbiddenSyntax(f"{name} is not used in a flow", hint=HINT)
+        return ForbiddenSyntax(f"{name} is not used in a flow", hint=INSTEAD.get(name, HINT))
     check = CHECKS.get(type(node))
     return check(node) if check is not None else None
 

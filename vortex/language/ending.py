@@ -1,4 +1,5 @@
 """What is said of a forward_indexer that does not end in one Selection."""
+import ast
 from collections.abc import Sequence
 
 from vortex.errors import Fix, NoSelection
@@ -16,17 +17,26 @@ def not_a_selection(chosen: object, source: Source, line: int) -> NoSelection:
     several = len(parts) > 1 and all(isinstance(part, Value) and part._node.type == SELECTION for part in parts)
     told = f"{len(parts)} selections, not one" if several else f"{_returned(chosen)}, not a Selection"
     return NoSelection(f"forward_indexer returns {told}", where=source.where(line),
-                       hint=UNITED if several else "End it with: return ops.topk(score).", fix=_fix(chosen, source.line(line)))
+                       hint=UNITED if several else "End it with: return ops.topk(score).",
+                       fix=_fix(chosen, source.line(line), several))
 
 
 def _returned(chosen: object) -> str:
     return f"a tensor {chosen}" if isinstance(chosen, Value) else "nothing" if chosen is None else shown(chosen)
 
 
-def _fix(chosen: object, line: str) -> Fix | None:
+def _parts(text: str) -> list[ast.expr]:
+    """The members of a returned tuple."""
+    node = ast.parse(text.removeprefix("return "), mode="eval").body
+    return list(node.elts) if isinstance(node, ast.Tuple | ast.List) else [node]
+
+
+def _fix(chosen: object, line: str, several: bool) -> Fix | None:
     text, indent = line.strip(), line[:len(line) - len(line.lstrip())]
     if text.count("(") != text.count(")"):
         return None
+    if several and text.startswith("return "):
+        return Fix(text, f"return {' | '.join(map(ast.unparse, _parts(text)))}")
     if isinstance(chosen, Value) and text.startswith("return ") and chosen._node.type.lead is Lead.BLOCK:
         wide = [axis + 1 for axis in (1, 0) if chosen._node.type.shape[axis] > 1]
         score = text.removeprefix("return ")

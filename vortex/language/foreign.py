@@ -61,12 +61,12 @@ class Native:
     hint: str
 
 
-def native(node: ast.expr) -> Native | None:
+def native(node: ast.expr, libraries: Sequence[str] = LIBRARIES) -> Native | None:
     """What a call or attribute of another library stands for; None if it is not one that is known."""
     function = node.func if isinstance(node, ast.Call) else node
     if not isinstance(function, ast.Attribute):
         return None
-    library = _library(function)
+    library = _library(function, libraries)
     name = function.attr
     if name in ("inf", "Inf", "infty") and library:
         return Native(library, name, "1e30", "A number in a flow is finite: for what must never be chosen, use -1e30.")
@@ -82,11 +82,11 @@ def native(node: ast.expr) -> Native | None:
     return None
 
 
-def _library(function: ast.Attribute) -> str:
+def _library(function: ast.Attribute, libraries: Sequence[str]) -> str:
     root: ast.expr = function
     while isinstance(root, ast.Attribute):
         root = root.value
-    return root.id if isinstance(root, ast.Name) and root.id in LIBRARIES else ""
+    return root.id if isinstance(root, ast.Name) and root.id in libraries else ""
 
 
 def _hint(name: str) -> str:
@@ -131,7 +131,7 @@ def _arguments(name: str, args: Sequence[ast.expr], node: ast.Call) -> str:
     texts = [_axis(arg) if name in REDUCED else ast.unparse(arg) for arg in args]
     texts += [f"{'dim' if kw.arg == 'axis' else kw.arg}={_axis(kw.value) if kw.arg in ('dim', 'axis') else ast.unparse(kw.value)}"
               for kw in node.keywords if kw.arg not in ("keepdim", "keepdims", "dtype", "out", "device")]
-    if name in REDUCED and texts and "=" not in texts[0]:
+    if name in REDUCED and len(args) == 1:
         texts[0] = f"dim={texts[0]}"
     return ", ".join(texts)
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from vortex.errors import FlowContractError, FlowNotFound, FlowSyntaxError, ForbiddenSyntax, Where
+from vortex.errors import Fix, FlowContractError, FlowNotFound, ForbiddenSyntax, Where
 from vortex.ir import Geometry, Parameter
 from vortex.language.allowed import check_syntax, without_script
 from vortex.language.calls import nearest
+from vortex.language.edits import misnamed, not_python, signature, unregistered
 from vortex.language.evaluator import Contract, Evaluator
 from vortex.language.flow import vFlow, vFlowMLA
 from vortex.language.modules import evaluator_of
@@ -147,7 +148,8 @@ def _chosen(flows: dict[str, Class], name: str | None, source: Source) -> Class:
     if name is None:
         return list(flows.values())[-1]
     if name not in flows:
-        raise FlowNotFound(f"{source.path} registers no flow {shown(name)}", where=Where(source.path), hint=nearest(name[:80], list(flows)))
+        raise FlowNotFound(f"{source.path} registers no flow {shown(name)}", where=Where(source.path),
+                           hint=nearest(name[:80], list(flows)))
     return flows[name]
 
 

@@ -7,6 +7,7 @@ from types import CodeType, TracebackType
 from vortex.errors import Fix, FlowError, VortexError
 from vortex.language.advice import advice
 
+Node = ast.expr | ast.stmt
 Position = tuple[int, int, int, int]          # first line, column, last line, column: as syntax trees count them
 ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)
 SHORT = 8                                     # an edit of less is shown with what stands around it
@@ -53,10 +54,10 @@ def settle(error: VortexError, text: str, at: Position | None) -> None:
         return
     line = lines[number - 1]
     node, around = _found(text, at) if at is not None else (None, [])
-    here = node if node is not None and _alone(node, number) else None
+    here: Node | None = node if node is not None and _alone(node, number) else None
     if fix is None and node is not None and isinstance(error, FlowError):
-        fix, node = _advised(error, node, around)
-        here = node if _alone(node, number) else None
+        fix, advised = _advised(error, node, around)
+        here = advised if _alone(advised, number) else None
         fix = fix if here is not None else None
     if here is not None:
         _point_out(error, line, here)
@@ -66,11 +67,11 @@ def settle(error: VortexError, text: str, at: Position | None) -> None:
         error.fix = _fitted(fix, line, here)
 
 
-def _alone(node: ast.expr, number: int) -> bool:
+def _alone(node: Node, number: int) -> bool:
     return node.lineno == node.end_lineno == number
 
 
-def _advised(error: FlowError, node: ast.expr, around: list[ast.AST]) -> tuple[Fix | None, ast.expr]:
+def _advised(error: FlowError, node: ast.expr, around: list[ast.AST]) -> tuple[Fix | None, Node]:
     """The edit that is advised, and what it replaces."""
     found = advice(error, node, around)
     if found is None:
@@ -103,18 +104,18 @@ def _spans(node: ast.AST, at: Position) -> bool:
     return place is None or (place[:2] <= at[:2] and at[2:] <= place[2:]) or isinstance(node, ast.FunctionDef | ast.ClassDef)
 
 
-def _point_out(error: VortexError, line: str, node: ast.expr) -> None:
+def _point_out(error: VortexError, line: str, node: Node) -> None:
     start = len(line.encode()[:node.col_offset].decode(errors="replace"))
     indent = len(line) - len(line.lstrip())
     error.where = replace(error.where, expression=_text(line, node), column=start - indent + 1)
 
 
-def _text(line: str, node: ast.expr) -> str:
+def _text(line: str, node: Node) -> str:
     """The text of an expression that stands on `line` alone."""
     return line.encode()[node.col_offset:node.end_col_offset].decode(errors="replace")
 
 
-def _parts(line: str, node: ast.expr) -> dict[str, ast.expr]:
+def _parts(line: str, node: Node) -> dict[str, ast.expr]:
     if isinstance(node, ast.BinOp):
         return {"<left>": node.left, "<right>": node.right}
     if isinstance(node, ast.Call):
@@ -123,7 +124,7 @@ def _parts(line: str, node: ast.expr) -> dict[str, ast.expr]:
     return {}
 
 
-def _fitted(fix: Fix, line: str, node: ast.expr | None) -> Fix | None:
+def _fitted(fix: Fix, line: str, node: Node | None) -> Fix | None:
     old, new = fix.old, fix.new
     whole = _text(line, node) if node is not None else ""
     for name, part in _parts(line, node).items() if node is not None else ():

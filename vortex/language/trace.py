@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from vortex.errors import FieldError, Fix, FlowError, ShapeMismatch, Where
 from vortex.ir import SELECTION, Field, FieldKind, Geometry, Graph, Lead, Node, Type
 from vortex.language.cache import CacheSide, IndexerSide, Shape
+from vortex.language.edits import declaration
 from vortex.language.ending import check_one_selection, not_a_selection
 from vortex.language.flow import vFlow
 from vortex.language.ops.record import OPS, Side
@@ -27,16 +28,25 @@ class TensorTracer(Tracer):
         """What create_cache says and what the bodies write are one."""
         if self.declared is None:
             return
-        where = Where(self.source.path)
+        begin = self.line_of("create_cache")
+        own = next((name for name in self.geometry.stored if name in self.declared), None)
+        if own is not None:
+            where, fix = declaration(self.source, begin, own)
+            raise FieldError(f'create_cache declares "{own}", which every block has of itself', where=where, fix=fix,
+                             hint="Declare summaries and states only.")
         for name, type_ in found.items():
             if name not in self.declared:
-                raise FieldError(f'"{name}" is written, and create_cache does not declare it', where=where)
+                raise FieldError(f'"{name}" is written, and create_cache does not declare it', where=self.source.where(begin),
+                                 hint="create_cache is optional: declare all fields in it, or leave it out.")
             if self.declared[name] != type_.shape:
+                where, _ = declaration(self.source, begin, name)
                 raise ShapeMismatch(f'create_cache declares "{name}" as {list(self.declared[name])}, '
-                                    f"and {type_} is written into it", where=where)
+                                    f"and {type_} is written into it", where=where,
+                                    hint="create_cache is optional: without it, shapes are those of what is written.")
         unwritten = [name for name in self.declared if name not in found]
         if complete and unwritten:
-            raise FieldError(f'create_cache declares "{unwritten[0]}", and nothing writes it', where=where,
+            where, fix = declaration(self.source, begin, unwritten[0])
+            raise FieldError(f'create_cache declares "{unwritten[0]}", and nothing writes it', where=where, fix=fix,
                              hint="Write it in forward_cache, or leave it out.")
 
     def indexer(self, shapes: Mapping[str, Shape], guess: Shape) -> Graph:

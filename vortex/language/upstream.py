@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from vortex.errors import FieldError, FlowContractError, NoSelection
 from vortex.ir import Field, FieldKind, Geometry, Graph, Node, Writes
-from vortex.language.cache import RESERVED
+from vortex.language.cache import reserved
 from vortex.language.compat import Context, Output, Token
+from vortex.language.ending import check_one_selection
 from vortex.language.fields import Fields
 from vortex.language.flow import vFlow
 from vortex.language.ops.record import OPS, Side
@@ -24,9 +25,9 @@ class ObjectTracer(Tracer):
             raise FlowContractError("create_cache returns nothing", where=where,
                                     hint='It returns the fields and their shapes: {"name": (rows, columns)}.')
         self.fields = dict(self.declared)
-        reserved = next((name for name in self.fields if name in RESERVED), None)
-        if reserved is not None:
-            raise FieldError(f'create_cache declares "{reserved}", which every block has of itself', where=where,
+        taken = next((name for name in self.fields if name in reserved(geometry)), None)
+        if taken is not None:
+            raise FieldError(f'create_cache declares "{taken}", which every block has of itself', where=where,
                              hint="Leave it out.")
 
     def graph(self) -> Graph:
@@ -37,6 +38,7 @@ class ObjectTracer(Tracer):
         if output.selection is None:
             raise NoSelection("forward_indexer puts no selection on o", where=self.source.where(self.flow.last_line()),
                               hint="End it with topK: self.topk(score, o, ctx=ctx).")
+        check_one_selection(tape.nodes, output.selection._index, self.source)
         return self._joined(cache, indexer, output.selection._index)
 
     def _cache_side(self) -> Fields:

@@ -38,6 +38,9 @@ def _nested(depth: int) -> Iterator[tuple[str, str]]:
     yield "texts side by side", "'a' " * depth
     yield "ands", "1 and " * depth + "1"
     yield "walrus", "(a := " * depth + "1" + ")" * depth
+    yield "words of torch", "torch.matmul(" * depth + "q" + ", q)" * depth
+    yield "words of torch as methods", "q" + ".softmax(-1)" * depth
+    yield "words of torch on torch", "torch" + ".view(1, 2)" * depth
     yield "await", "await " * depth + "q"
     yield "keywords", "ops.topk(" + ", ".join(f"a{i}=1" for i in range(depth)) + ")"
     yield "parameters", "1\n    def f(self, " + ", ".join(f"a{i}" for i in range(depth)) + "):\n        return 1"

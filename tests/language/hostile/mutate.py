@@ -35,10 +35,10 @@ class Mutator:
 
     def text(self) -> str:
         kind = self.draw.random()
-        if kind < 0.3:
+        if kind < 0.35:
             return Program(self.draw).text()
         text = self.draw.choice(self.seeds if kind < 0.85 else self.attempts)
-        for _ in range(self.draw.choice((1, 1, 1, 2, 3, 8))):
+        for _ in range(self.draw.choice((1, 1, 1, 1, 2, 5))):
             text = self.draw.choice(MUTATIONS)(self.draw, text, self.seeds)
         return text
 
@@ -74,7 +74,12 @@ def _swap(draw: random.Random, parts: list[str], at: int) -> None:
 
 
 def _replace(draw: random.Random, tokens: list[str], at: int) -> None:
-    tokens[at] = draw.choice(NAMES + WORDS + LITERALS + INFIX)
+    """A name or literal by another; any other token by anything."""
+    words = [i for i, token in enumerate(tokens) if token[0].isidentifier() or token[0] in "\"'"]
+    if words and draw.random() < 0.8:
+        tokens[draw.choice(words)] = draw.choice(NAMES + LITERALS)
+    else:
+        tokens[at] = draw.choice(NAMES + WORDS + LITERALS + INFIX)
 
 
 def _insert(draw: random.Random, tokens: list[str], at: int) -> None:
@@ -126,9 +131,9 @@ def _hostile_line(draw: random.Random, lines: list[str], at: int) -> None:
 
 Mutation = Callable[[random.Random, str, Sequence[str]], str]
 MUTATIONS: tuple[Mutation, ...] = (
-    *(_token(change) for change in (_delete, _double, _swap, _replace, _insert, _rename, _another_number, _look_alike, _wrap,
-                                    _odd_character, _replace, _rename, _another_number)),
-    *(_line(change) for change in (_delete, _double, _swap, _indent, _hostile_line)), _splice,
+    *(_token(change) for change in (_delete, _double, _swap, _insert, _look_alike, _wrap, _odd_character)),
+    *[_token(change) for change in (_replace, _rename, _another_number)] * 4,
+    *[_line(change) for change in (_delete, _double, _swap, _indent, _hostile_line, _hostile_line, _delete)], _splice,
 )
 
 

@@ -1,0 +1,51 @@
+"""Edits of a flow's text that mend its contract: registration, signatures, declared fields, imports."""
+import difflib
+import re
+from collections.abc import Mapping
+
+from vortex.errors import Fix, FlowContractError, FlowSyntaxError, Where
+from vortex.language.place import Source
+
+CLASS = re.compile(r"^class (\w+)\((?:vFlow|vFlowMLA)\):[ \t]*$", re.MULTILINE)
+NOT_PYTHON = "A flow is a Python text: from vortex import ops, register, vFlow, and a class under @register."
+
+
+def unregistered(source: Source) -> FlowContractError:
+    """The refusal of a text that registers nothing."""
+    found = CLASS.search(source.text)
+    where, fix = Where(source.path), None
+    if found is not None:
+        where = source.where(source.text.count("\n", 0, found.start()) + 1)
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", found[1]).lower()
+        fix = Fix(found[0], f'@register("{name}")\n{found[0]}')
+    return FlowContractError("no flow is registered", where=where, fix=fix,
+                             hint='Put @register("name") over a class that derives from vFlow.')
+
+
+def signature(source: Source, line: int, name: str, wanted: str) -> Fix | None:
+    """The head of a method on one line, as it should be."""
+    found = re.search(rf"def {name}\(.*\):", source.line(line))
+    return Fix(found[0], f"def {name}(self, {wanted}):") if found is not None else None
+
+
+def misnamed(lines: Mapping[str, int], wanted: str) -> Fix | None:
+    """The method of `lines` that was meant to be called `wanted`."""
+    close = difflib.get_close_matches(wanted, list(lines), n=1, cutoff=0.7)
+    return Fix(f"def {close[0]}(", f"def {wanted}(", line=lines[close[0]]) if close else None
+
+
+def declaration(source: Source, begin: int, name: str) -> tuple[Where, Fix | None]:
+    """Where create_cache, which begins at `begin`, names a field; and the edit that leaves the field out."""
+    for line in range(begin, min(begin + 60, source.text.count("\n") + 2)):
+        text = source.line(line)
+        if f'"{name}"' in text or f"'{name}'" in text:
+            entry = re.search(rf"""(["']){name}\1: \([^()]*\)(, ?|(?=\}}))""", text)
+            return source.where(line), Fix(entry[0], "") if entry is not None else None
+    return source.where(begin), None
+
+
+def not_python(source: Source, line: int, message: str) -> FlowSyntaxError:
+    """The refusal of a text that does not parse."""
+    first = source.text.lstrip()[:3]
+    hint = "The text begins with a Markdown fence: give the Python alone." if first == "```" else NOT_PYTHON
+    return FlowSyntaxError(message, where=source.where(line), hint=hint)
