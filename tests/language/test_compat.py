@@ -189,6 +189,11 @@ SAME_AS_CENTROID = {
         self.top(self.soft(score, ctx=ctx), o, ctx=ctx)
         """))),
     "a script at its end": ((SCORE, SCORE + "\n\nif __name__ == '__main__':\n    while True:\n        eval('1')\n"),),
+    "kinds that are asked for": ((WRITE, WRITE + lines("""
+        assert isinstance(loc, torch.Tensor) and isinstance(ctx, ContextBase) and isinstance(cache, dict)
+        assert isinstance(cache["k"], vTensor) and not isinstance(cache["k"], (int, str, list)) and ctx.block_size == 16
+        """)),),
+    "a field of a name that only latents reserve": tuple((part, part.replace('"c"', '"kv_c"')) for part in (SHAPES, WRITE, SCORE)),
     "names that nothing needs": ((SCORE, SCORE + "        del ctx\n        _ = q\n        print('traced', q)\n"),),
     "dtypes in a constructor":
         ((INIT, INIT + "        self.conv = Conv1d([[[1.0]]], dim=0, dtype=torch.bfloat16, device=None)\n"),

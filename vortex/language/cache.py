@@ -3,13 +3,13 @@ import difflib
 from collections.abc import Mapping
 
 from vortex.errors import FieldError, ShapeMismatch
-from vortex.ir import Lead, Type
+from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.record import OPS
 from vortex.language.ops.shapes import LARGEST_NUMBER, shown
 from vortex.language.symbols import Tape, Value
 
 MOST_NAME = 64
-RESERVED = ("k", "v", "latent", "kv_c", "k_pe")     # names of what every block has of itself
+LATENT = ("latent", "k", "v", "kv_c", "k_pe")
 Shape = tuple[int, int]
 
 
@@ -19,10 +19,16 @@ def checked_name(name: object) -> str:
     return name
 
 
+def reserved(geometry: Geometry) -> tuple[str, ...]:
+    """Names of what every block has of itself, which no field may have."""
+    return LATENT if geometry.latent else LATENT[:3]
+
+
 def per_block(name: str, value: object, doing: str) -> Value:
     """Only a tensor with one value a block can be kept. Raises FieldError, ShapeMismatch."""
     if not isinstance(value, Value):
-        raise FieldError(f'cache["{name}"] is {doing} {shown(value)}, which is not a tensor')
+        raise FieldError(f'cache["{name}"] is {doing} {shown(value)}, which is not a tensor',
+                         hint="A field keeps a tensor of one value a block; a number is written where it is used.")
     type_ = value._node.type
     if type_.lead is not Lead.BLOCK:
         raise ShapeMismatch(f'cache["{name}"] is {doing} {type_}, which does not vary from block to block',
@@ -51,7 +57,7 @@ class CacheSide:
 
     def __setitem__(self, name: object, value: object) -> None:
         name = checked_name(name)
-        if name in RESERVED:
+        if name in reserved(self._tape.geometry):
             raise FieldError(f'cache["{name}"] holds the keys or values themselves and is never written',
                              hint="Write to a field of another name.")
         if name in self.written:
@@ -81,7 +87,7 @@ class IndexerSide:
             raise FieldError(f'cache["{name}"] is state, and its value before this step is asked for by another word',
                              hint=f'Write cache.state("{name}", first=0.0).')
         if name not in self._summaries:
-            raise FieldError(f'cache["{name}"] is never written', hint=_written_hint(self._tape, name, self._summaries))
+            raise FieldError(f'cache["{name}"] is never written', hint=_written_hint(self._tape, name, self._summaries, WAY))
         return self._tape.leaf("field", self._summaries[name], name=name)
 
     def state(self, name: object, first: object = 0.0) -> Value:
@@ -115,7 +121,7 @@ class IndexerSide:
 
     def _own(self, name: object) -> str:
         name = checked_name(name)
-        if name in RESERVED or name in self._summaries:
+        if name in reserved(self._tape.geometry) or name in self._summaries:
             raise FieldError(f'cache["{name}"] is written when a block completes and cannot be state as well',
                              hint="Give the state a name of its own.")
         return name
@@ -126,9 +132,13 @@ def stored_leaf(tape: Tape, name: str) -> Value:
     return tape.leaf("field", OPS["field"].infer((), {"name": name}, tape.geometry), name=name)
 
 
-def _written_hint(tape: Tape, name: str, written: Mapping[str, object]) -> str:
+WAY = 'Write it in forward_cache first: cache["{name}"] = ...; or read what the last step saved: cache.state("{name}").'
+
+
+def _written_hint(tape: Tape, name: str, written: Mapping[str, object],
+                  way: str = 'Write it in forward_cache first: cache["{name}"] = ...') -> str:
     names = [*tape.geometry.stored, *written]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f'Did you mean cache["{close[0]}"]?'
-    return f'Write it in forward_cache first: cache["{name}"] = ...; there are {", ".join(names)}.'
+    return f"{way.format(name=name)}\nThere are: {', '.join(names)}."

@@ -4,7 +4,7 @@ from typing import Any
 
 from vortex.errors import FieldError, ShapeMismatch
 from vortex.ir import Lead, Type
-from vortex.language.cache import RESERVED, Shape, per_block, stored_leaf
+from vortex.language.cache import Shape, per_block, reserved, stored_leaf
 from vortex.language.calls import nearest
 from vortex.language.members import of_tensor
 from vortex.language.ops.record import OPS, Side
@@ -78,7 +78,7 @@ class Fields(Thing):
 
     def own(self, name: str, side: Side, doing: str) -> None:
         """Raises FieldError for a field that is not written here, or for the second time."""
-        if name in RESERVED:
+        if name in reserved(self.tape.geometry):
             raise FieldError(f'cache["{name}"] holds what every block has of itself and is never {doing}',
                              hint="Declare a field of another name.")
         if self.tape.side is not side:

@@ -150,9 +150,19 @@ def _is_instance(value: object, kinds: object) -> bool:
             return True
         if isinstance(kind, Class) and isinstance(value, Instance) and kind in value.cls.order:
             return True
-        if isinstance(kind, Hint) and "ensor" in kind.name and isinstance(tensor_of(value), Value):
+        if isinstance(kind, Hint) and _stands_for(value, kind.name):
+            return True
+        if isinstance(kind, Builtin) and dict in kind.types and isinstance(value, Thing) and value.kind == "cache":
             return True
     return False
+
+
+def _stands_for(value: object, hint: str) -> bool:
+    """Is it what the upstream hands to a flow under this type?"""
+    given = value.kind if isinstance(value, Thing) else ""
+    if "ensor" in hint:
+        return given in ("loc", "o") or isinstance(tensor_of(value), Value)
+    return "Context" in hint and given == "ctx"
 
 
 def _name(name: object) -> str:
