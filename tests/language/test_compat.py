@@ -193,7 +193,7 @@ SAME_AS_CENTROID = {
         assert isinstance(loc, torch.Tensor) and isinstance(ctx, ContextBase) and isinstance(cache, dict)
         assert isinstance(cache["k"], vTensor) and not isinstance(cache["k"], (int, str, list)) and ctx.block_size == 16
         """)),),
-    "a field of a name that only latents reserve": tuple((part, part.replace('"c"', '"kv_c"')) for part in (SHAPES, WRITE, SCORE)),
+    "a name that only latents reserve": tuple((part, part.replace('"c"', '"kv_c"')) for part in (SHAPES, WRITE, SCORE)),
     "names that nothing needs": ((SCORE, SCORE + "        del ctx\n        _ = q\n        print('traced', q)\n"),),
     "dtypes in a constructor":
         ((INIT, INIT + "        self.conv = Conv1d([[[1.0]]], dim=0, dtype=torch.bfloat16, device=None)\n"),
