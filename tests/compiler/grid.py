@@ -3,7 +3,9 @@ import itertools
 from dataclasses import dataclass
 
 from tests.compiler.duel import Duel
+from tests.compiler.random_upstream import Writer
 from tests.oracle.corpus import Entry
+from tests.oracle.package import execute
 from vortex.compiler.front import load
 from vortex.config import OperatingPoint
 from vortex.ir import Geometry
@@ -56,3 +58,13 @@ def duel_of(entry: Entry, cell: Cell, lens: list[int] | None = None, **changes: 
     budget = point.topk_val + point.block_reserved_bos + point.block_reserved_eos
     return Duel(graph, entry.flow(), point, lens or lens_of(geometry.block_size, budget), heads=1 if entry.latent else 2,
                 blocks_per_page=cell.blocks_per_page, seed=cell.group)
+
+
+def random_duel(seed: int) -> Duel:
+    """A random flow at sizes of the covering."""
+    cell, channels = CELLS[seed % len(CELLS)], (16, 32)[seed % 2]
+    text = Writer(seed, cell.group, cell.block, channels).text()
+    graph = load(text, f"random {seed}", Geometry(cell.block, channels, cell.group))
+    point = OperatingPoint(block_size=cell.block, topk_val=2, topk_ratio=0.0)
+    return Duel(graph, execute(text, f"random {seed}")["random"](), point, lens_of(cell.block, 5),
+                blocks_per_page=cell.blocks_per_page, seed=seed)

@@ -2,7 +2,7 @@
 import pytest
 
 from tests.compiler.duel import Duel
-from tests.compiler.grid import CELLS, Cell, cell_of, duel_of
+from tests.compiler.grid import CELLS, Cell, cell_of, duel_of, random_duel
 from tests.oracle.corpus import ENTRIES, REFERENCE, Entry
 from vortex.config import OperatingPoint
 
@@ -45,7 +45,7 @@ def test_every_size_with_an_envelope_and_with_state(name: str, cell: Cell) -> No
 @pytest.mark.parametrize("entry", STATEFUL, ids=lambda entry: entry.name)
 def test_state_over_many_steps(entry: Entry) -> None:
     """Rows begin to be scored on the way, blocks leave the last ones and join the scored ones with their first value."""
-    duel = duel_of(entry, Cell(2, 16, 2), lens=[78, 79, 118, 207])
+    duel = duel_of(entry, Cell(2, 16, 2), lens=[4, 6, 12, 30] if entry.by_token else [78, 79, 118, 207])
     for _ in range(36 if not entry.latent else 20):
         duel.step()
         duel.grow()
@@ -93,6 +93,16 @@ def test_a_policy_below_the_static_budget_still_has_scores(name: str) -> None:
     for _ in range(3):
         duel.step()
         duel.grow()
+
+
+@pytest.mark.parametrize("start", range(0, 60, 10))
+def test_random_flows(start: int) -> None:
+    for seed in range(start, start + 10):
+        duel = random_duel(seed)
+        for _ in range(3):
+            duel.step()
+            duel.grow()
+        assert duel.selected, seed
 
 
 def test_the_duel_notices_a_wrong_budget_and_a_wrong_score() -> None:

@@ -62,7 +62,7 @@ class OfOne:
     def compute(self, x: Array) -> Array:
         raise NotImplementedError
 
-    def __call__(self, x: Tensor, output: Tensor | None = None, *, loc: object, ctx: Block) -> Tensor:
+    def __call__(self, x: Tensor, output: Tensor | None = None, loc: object = None, ctx: Block | None = None) -> Tensor:
         assert isinstance(ctx, Block)
         return finish(per_block(self.compute, x), output, ctx)
 
@@ -73,7 +73,8 @@ class OfTwo:
     def compute(self, x: Array, y: Array) -> Array:
         raise NotImplementedError
 
-    def __call__(self, x: Tensor, y: Tensor, output: Tensor | None = None, *, loc: object, ctx: Block) -> Tensor:
+    def __call__(self, x: Tensor, y: Tensor, output: Tensor | None = None, loc: object = None,
+                 ctx: Block | None = None) -> Tensor:
         assert isinstance(ctx, Block)
         return finish(per_block(self.compute, x, y), output, ctx)
 

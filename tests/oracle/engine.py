@@ -67,6 +67,7 @@ class Engine:
         s = self.setting
         tokens = self.pages * s.page * s.heads
         self.pool = {name: np.zeros((tokens, s.channels)) for name in self.stored}
+        self.flow.block_size, self.flow.head_dim = s.block, s.channels
         sizes = (s.block, s.rank, s.channels - s.rank) if s.rank else (s.block, s.channels)
         shapes: dict[str, tuple[int, int]] = self.flow.create_cache(*sizes)
         assert not set(shapes) & {"k", "v", "latent", "kv_c", "k_pe"}

@@ -16,6 +16,8 @@ Shapes = dict[str, tuple[int, int]]
 class vFlow(ABC):
     """The contract of a flow over keys and values."""
 
+    block_size = head_dim = 0
+
     @abstractmethod
     def create_cache(self, block_size: int, head_dim: int) -> Shapes: ...
 
@@ -28,6 +30,8 @@ class vFlow(ABC):
 
 class vFlowMLA(ABC):
     """The contract of a flow over the fused latent."""
+
+    block_size = head_dim = 0
 
     @abstractmethod
     def create_cache(self, block_size: int, kv_lora_rank: int, qk_rope_head_dim: int) -> Shapes: ...
@@ -74,6 +78,11 @@ def _standing_in(register: Callable[[str], Any]) -> Iterator[None]:
 
 def load(path: Path) -> dict[str, type[Flow]]:
     """The flows that a file registers, by name, in the order of registering."""
+    return execute(path.read_text(), str(path))
+
+
+def execute(text: str, place: str) -> dict[str, type[Flow]]:
+    """As `load`, of a text that is at hand."""
     found: dict[str, type[Flow]] = {}
 
     def register(name: str) -> Callable[[type[Flow]], type[Flow]]:
@@ -85,5 +94,5 @@ def load(path: Path) -> dict[str, type[Flow]]:
         return enter
 
     with _standing_in(register):
-        exec(compile(path.read_text(), str(path), "exec"), {"__name__": f"corpus.{path.stem}"})
+        exec(compile(text, place, "exec"), {"__name__": "corpus"})
     return found

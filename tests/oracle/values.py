@@ -36,8 +36,8 @@ class Tensor:
     def dim(self) -> int:
         return 3
 
-    def size(self, axis: int) -> int:
-        return self.data.shape[axis]
+    def size(self, axis: int | None = None) -> int | tuple[int, ...]:
+        return self.data.shape if axis is None else self.data.shape[axis]
 
 
 def result_format(*inputs: Tensor) -> Format:
