@@ -18,6 +18,31 @@ from vortex.ir import Geometry
 from vortex.language.parameters import files_of
 
 PROBE_HEAD = 64
+CAMPAIGN = """[campaign]
+name     = "weighed"
+seed     = 3
+controls = ["dense"]
+seeds    = ["{folder}/weighed.py"]
+
+[budget]
+candidates = 2
+
+[point]
+model = "probe"
+
+[[proposer]]
+kind  = "evolve"
+seeds = 1.0
+
+[[stage]]
+name = "static"
+
+[[stage]]
+name    = "retrieval"
+tasks   = ["multikey-512-full"]
+samples = 4
+chunk   = 2
+"""
 
 
 def proposals(*factors: float) -> list[Proposal]:
@@ -58,21 +83,20 @@ def test_a_campaign_of_a_flow_with_parameters_is_resumed_and_what_it_found_taken
     (tmp_path / "weighed.py").write_text(WEIGHED)
     for name, content in files_of((parameter(head_dim=PROBE_HEAD),)).items():
         (tmp_path / name).write_bytes(content)
+    (tmp_path / "weighed.toml").write_text(CAMPAIGN.format(folder=tmp_path))
     db = tmp_path / "results.db"
-    settings = ("--set", f'campaign.seeds=["{tmp_path}/weighed.py"]', "--set", "budget.candidates=2",
-                "--set", "proposer.0.seeds=1.0", "--set", 'campaign.controls=["dense"]', "--db", db)
-    process = subprocess.Popen(_vortex("run", "smoke", "--json", *settings), stdout=subprocess.PIPE, text=True,
-                               start_new_session=True)
+    process = subprocess.Popen(_vortex("run", tmp_path / "weighed.toml", "--json", "--db", db), stdout=subprocess.PIPE,
+                               text=True, start_new_session=True)
     assert process.stdout is not None
     next(line for line in process.stdout if json.loads(line)["event"] == "stage_ended")
     os.killpg(process.pid, signal.SIGINT)
     process.stdout.read()
     assert process.wait(timeout=60) == 130
-    resumed = told("resume", "smoke", "--quiet", "--db", db)
+    resumed = told("resume", "weighed", "--quiet", "--db", db)
     assert resumed.returncode == 0, resumed.stderr
 
-    frontier = json.loads(told("frontier", "--format", "json", "--all", "--db", db).stdout)
-    mine = [one["id"] for one in frontier["candidates"] if one["name"].startswith("weighed")]
+    shown = [json.loads(told("show", id, "--json", "--db", db).stdout) for id in (2, 3)]
+    mine = [one["id"] for one in shown if one["status"] == "ok" and one["name"].startswith("weighed")]
     for file in (tmp_path / "weighed.py", tmp_path / "w.safetensors"):
         file.unlink()
     bundle = tmp_path / "bundle"
