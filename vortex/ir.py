@@ -172,7 +172,7 @@ class Graph:
         """Raises GraphError when `text` is not a Graph of this format. Legality is the business of language.check."""
         try:
             return _graph_from(json.loads(text))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
             raise GraphError(f"not a Graph: {error}", hint=f"Graph JSON has format {FORMAT}; export it again.") from error
 
 

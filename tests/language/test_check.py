@@ -159,7 +159,9 @@ def test_a_problem_is_told_with_its_node_and_line() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', QUEST.to_json()[:-5],
-                                  QUEST.to_json().replace('"format":1', '"format":9')])
+                                  QUEST.to_json().replace('"format":1', '"format":9'), "[" * 100_000,
+                                  QUEST.to_json().replace('{"name":"k"}', '"k"'),
+                                  QUEST.to_json().replace('"block",1,128', '"block",1,1e999')])
 def test_text_that_is_no_graph_is_refused(text: str) -> None:
     with pytest.raises(GraphError):
         Graph.from_json(text)
