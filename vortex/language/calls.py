@@ -2,7 +2,8 @@
 import ast
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 
 from vortex.errors import BadArgument, Fix
 from vortex.ir import Attr
@@ -10,6 +11,9 @@ from vortex.language.ops.record import OPS, REQUIRED, Op, Word
 from vortex.language.ops.shapes import shown
 
 MOST_NUMBERS = 10_000
+MOST_NAMES = 60
+STEPS_OF_A_NAME = 4
+SPEND: ContextVar[Callable[[int], None]] = ContextVar("spend", default=lambda steps: None)    # counts the work of a flow
 MOST_LETTERS = 80      # of names that are compared
 
 
@@ -28,8 +32,9 @@ def number(value: float) -> float:
 
 def nearest(name: str, names: Sequence[str]) -> str:
     """A hint with the most similar of `names`."""
+    SPEND.get()(STEPS_OF_A_NAME * len(names))
     close = difflib.get_close_matches(name[:MOST_LETTERS], [one for one in names if len(one) <= MOST_LETTERS], n=1, cutoff=0.5)
-    return f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(names))}."
+    return f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(names)[:MOST_NAMES])}."
 
 
 def words(*, method: bool) -> dict[str, list[Op]]:
@@ -44,6 +49,7 @@ def words(*, method: bool) -> dict[str, list[Op]]:
 def attribute(value: object, room: list[int], depth: int = 3) -> Attr:
     """Lists and ranges as tuples, at most three deep and `room[0]` numbers in all. Raises BadArgument."""
     if isinstance(value, list | tuple | range):
+        SPEND.get()(len(value))
         room[0] -= len(value)
         if depth == 0 or room[0] < 0:
             raise BadArgument(f"an argument is nested too deeply or longer than {MOST_NUMBERS:,}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vortex.errors import FlowContractError, ForbiddenSyntax, VortexError
+from vortex.language.calls import SPEND
 from vortex.language.expressions import Expressions, Returned
 from vortex.language.flow import vFlow
 from vortex.language.guard import Guard
@@ -48,6 +49,7 @@ class Evaluator(Expressions):
 
     def placed(self, source: Source, body: Callable[..., Any], *args: object) -> Any:
         """Calls `body`; what goes wrong in the flow's Python is placed in `source`."""
+        token = SPEND.set(self.guard.step)
         try:
             return body(*args)
         except VortexError as error:
@@ -57,6 +59,8 @@ class Evaluator(Expressions):
             raise error from None
         except (RecursionError, MemoryError):
             raise FlowContractError("the flow is nested too deeply", where=source.where(self.line())) from None
+        finally:
+            SPEND.reset(token)
 
     def run(self, tree: ast.Module) -> None:
         """Executes the text itself: its imports, constants, functions and classes."""
