@@ -2,9 +2,14 @@
 import pytest
 
 from tests.compiler.duel import Duel
-from tests.compiler.grid import CELLS, Cell, cell_of, duel_of, random_duel
+from tests.compiler.grid import CELLS, Cell, cell_of, duel_of, lens_of, random_duel
 from tests.oracle.corpus import ENTRIES, REFERENCE, Entry
+from tests.oracle.package import execute
+from vortex import flows
+from vortex.compiler.front import load
 from vortex.config import OperatingPoint
+from vortex.ir import Geometry
+from vortex.language.source_upstream import to_upstream
 
 STATEFUL = [entry for entry in ENTRIES if entry.keeps_state]
 
@@ -103,6 +108,21 @@ def test_random_flows(start: int) -> None:
             duel.step()
             duel.grow()
         assert duel.selected, seed
+
+
+@pytest.mark.parametrize("name", ["quest", "gqa-centroid", "lserve", "centered-centroid", "running-average", "value-energy",
+                                  "mla-weighted", "arkvale"])
+def test_a_built_in_flow_written_in_the_upstreams_words(name: str) -> None:
+    """The text that bundles carry computes, in the oracle's hands, what our Program computes."""
+    _, text, path = flows.read(name)
+    graph = load(text, str(path), Geometry(32, 32, 5))
+    upstream = execute(to_upstream(graph, name="written", doc="Written."), name)["written"]
+    point = OperatingPoint(block_size=32, topk_val=2, topk_ratio=0.0)
+    duel = Duel(graph, upstream(), point, lens_of(32, 5), heads=1 if graph.geometry.latent else 2, seed=5)
+    for _ in range(3):
+        duel.step()
+        duel.grow()
+    assert duel.selected
 
 
 def test_the_duel_notices_a_wrong_budget_and_a_wrong_score() -> None:
