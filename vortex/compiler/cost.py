@@ -66,12 +66,14 @@ def cost(graph: Graph | None, point: OperatingPoint, geometry: Geometry, shape: 
     per_block = sum(find(n.op).operations([graph.indexer[a].type for a in n.args], n.type)
                     for n in graph.indexer if n.type.lead is Lead.BLOCK)
     index_bytes = work.scored * _block_bytes(graph, point, shape) + work.scored_rows * _parameter_bytes(graph)
-    widest = max((n.type.rows * n.type.cols for n in (*graph.indexer, *graph.cache)), default=0)
+    blocks = num_blocks(shape.context, point.block_size)
+    widest = max((n.type.rows * n.type.cols * (blocks if n.type.lead is Lead.BLOCK else 1)
+                  for n in (*graph.indexer, *graph.cache)), default=0)
     return Cost(
         kv_bytes=kv_bytes, index_bytes=index_bytes // point.renew_every,
         operations=operations + work.scored * per_block // point.renew_every,
         index_bytes_per_block=field_bytes(graph, point),
-        widest_bytes=4 * widest * num_blocks(shape.context, point.block_size),
+        widest_bytes=4 * widest,
     )
 
 
