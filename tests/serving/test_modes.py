@@ -123,6 +123,13 @@ def test_a_policy_that_cannot_be_read_is_refused_before_anything_runs(probe: Emb
         use(probe, "quest", SPARSE.model_copy(update={"schedule_policy": "while (1);"}))
 
 
+def test_a_budget_that_a_request_would_grow_into_is_refused_before_anything_runs(probe: EmbeddedEngine) -> None:
+    use(probe, "quest", SPARSE.with_(topk_ratio=0.5, max_topk_val=6))
+    with pytest.raises(BudgetError, match="a row of 20 blocks would choose 7 by score"):
+        probe.generate(ask([prompt(300, 0)], tokens=12))
+    assert tokens(probe, ask([prompt(200, 0)], tokens=2))
+
+
 def test_latent_flows_are_refused(probe: EmbeddedEngine) -> None:
     with pytest.raises(EngineError, match="latent attention"):
         probe.use(built_in("mla-centroid", Geometry.of_latent()), SPARSE)

@@ -1,5 +1,5 @@
 """What the embedded engine refuses before anything runs: points that do not fit the model, requests that cannot be."""
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from vortex.budget import budget
 from vortex.config import OperatingPoint
@@ -25,11 +25,17 @@ def check_point(point: OperatingPoint, graph: Graph | None, shape: ModelShape) -
     if layers.reuse and min(layers.reuse) < min(layers.select, default=shape.layers):
         raise EngineError(f"layer {min(layers.reuse)} reuses the lists of a layer before it, and none before it selects",
                           hint='In layer_modes let an earlier layer be "select", or this one "dense".')
-    for layer in layers.select:
-        for head in range(shape.kv_heads):
-            budget(1, point, layer, head)
+    check_budgets(point, layers, shape, [1])
     _check_parameters(graph, layers, shape)
     return layers
+
+
+def check_budgets(point: OperatingPoint, layers: Layers, shape: ModelShape, blocks: Iterable[int]) -> None:
+    """That a row of so many blocks has a budget in every layer that selects. Raises BudgetError."""
+    for n in set(blocks):
+        for layer in layers.select:
+            for head in range(shape.kv_heads):
+                budget(n, point, layer, head)
 
 
 def _check_tables(point: OperatingPoint, shape: ModelShape) -> None:

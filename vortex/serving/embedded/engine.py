@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from transformers import PreTrainedModel
 
+from vortex.budget import num_blocks
 from vortex.compiler.cpu import dense_graph
 from vortex.compiler.pipeline import compile as compile_flow
 from vortex.compiler.program import Program
@@ -15,7 +16,7 @@ from vortex.errors import EngineError
 from vortex.ir import Geometry, Graph
 from vortex.serving.checkpoint import ModelShape, ModelTokenizer, find_checkpoint, load_tokenizer
 from vortex.serving.embedded.attention import Layers
-from vortex.serving.embedded.checks import check_point, check_requests
+from vortex.serving.embedded.checks import check_budgets, check_point, check_requests
 from vortex.serving.embedded.forced import ForcedContext, ForcedShape
 from vortex.serving.embedded.generation import Generation
 from vortex.serving.embedded.pool import Allocator, Pool, PoolShape
@@ -110,6 +111,9 @@ class EmbeddedEngine:
         """Raises EngineError, before anything runs, for a request that cannot be served."""
         serving, size = self._flow, self._flow.point.block_size
         check_requests(requests, self._model.shape)
+        decoded = [r for r in requests if r.max_new_tokens > 1]
+        ends = [n for r in decoded for n in (num_blocks(len(r.tokens) + 1, size), blocks_needed(r, size))]
+        check_budgets(serving.point, serving.layers, self._model.shape, ends)
         if not requests:
             return iter(())
         self._forced = None
