@@ -26,17 +26,24 @@ class Rule:
 
 
 def rules(graph: Graph) -> tuple[Rule, ...]:
-    """The leaves of the Graph's Selection, left to right."""
-    return _rules(graph.indexer, graph.selection)
+    """The leaves of the Graph's Selection, left to right, each once."""
+    waiting, leaves, seen = [graph.selection], list[Node](), set[int]()
+    while waiting:
+        index = waiting.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        if graph.indexer[index].op == "union":
+            waiting.extend(reversed(graph.indexer[index].args))
+        else:
+            leaves.append(graph.indexer[index])
+    return tuple(map(_rule, leaves))
 
 
-def _rules(nodes: tuple[Node, ...], index: int) -> tuple[Rule, ...]:
-    node = nodes[index]
-    if node.op == "union":
-        return tuple(rule for arg in node.args for rule in _rules(nodes, arg))
+def _rule(node: Node) -> Rule:
     attrs: dict[str, Any] = dict(node.attrs)
-    return (Rule(op=node.op, score=node.args[0] if node.args else -1, k=attrs.get("k"),
-                 at=float(attrs.get("p", attrs.get("t", 0.0)))),)
+    return Rule(op=node.op, score=node.args[0] if node.args else -1, k=attrs.get("k"),
+                at=float(attrs.get("p", attrs.get("t", 0.0))))
 
 
 def fits(found: tuple[Rule, ...], blocks: int, allowed: int, reserved: int) -> bool:

@@ -10,7 +10,8 @@ from vortex.compiler.identity.functions import stored
 from vortex.compiler.identity.layout import Tensor, argument
 from vortex.compiler.identity.rank import against, ranked
 from vortex.compiler.identity.read import read
-from vortex.compiler.identity.terms import Book, Poly, digest_of, number_text, poly_key
+from vortex.compiler.identity.terms import Book, Poly, TooLong, digest_of, number_text, poly_key
+from vortex.compiler.passes import canonical
 from vortex.ir import FORMAT, Graph, Node
 
 
@@ -32,6 +33,16 @@ def identity(graph: Graph) -> str:
 
 
 def normal_form(graph: Graph) -> Form:
+    """Of a flow of thousands of ops that of its Graph alone: the same text but for names, order and dead code."""
+    try:
+        return _normal_form(graph)
+    except TooLong:
+        plain = canonical(graph).hash
+        return Form(hash=digest_of(FORMAT, "long", plain), laws={}, selection=plain, fields={}, states=frozenset(),
+                    words=frozenset())
+
+
+def _normal_form(graph: Graph) -> Form:
     book = Book()
     live = _live_states(graph)
     summaries = _summaries(book, graph, _read_names(graph, live))
@@ -122,9 +133,18 @@ def _selected(book: Book, nodes: Sequence[Node], index: int, values: Mapping[int
 
 
 def _united(book: Book, nodes: Sequence[Node], index: int, values: Mapping[int, Tensor]) -> list[object]:
-    if nodes[index].op != "union":
-        return [_selected(book, nodes, index, values)]
-    return [part for a in nodes[index].args for part in _united(book, nodes, a, values)]
+    """The parts of a union of unions, each once however often it is named."""
+    waiting, leaves, seen = [index], list[int](), set[int]()
+    while waiting:
+        at = waiting.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        if nodes[at].op == "union":
+            waiting.extend(nodes[at].args)
+        else:
+            leaves.append(at)
+    return [_selected(book, nodes, leaf, values) for leaf in sorted(leaves)]
 
 
 def _words(graph: Graph, wanted: Sequence[int]) -> Iterable[str]:
