@@ -18,8 +18,9 @@ def nonnegative(poly: Poly) -> bool:
 def _smallest_of(m: Monomial, fact: Callable[[Poly], bool]) -> bool:
     """Is the negative of `m` a minimum, a maximum of negatives, all of which `fact` is known of?"""
     template = m[1][0][0] if len(m[1]) == 1 and not m[0] else None
-    return template is not None and template.kind in ("max", "maximum", "max0") and all(
-        fact({n: -c for n, c in body.items()}) for body in template.bodies)
+    return template is not None and template.kind in ("max", "maximum", "max0") and _known(
+        template, f"negative {fact.__name__}",
+        lambda t: all(fact({n: -c for n, c in body.items()}) for body in t.bodies))
 
 
 def _mirrored(poly: Poly) -> bool:
@@ -44,7 +45,21 @@ def _positive_term(m: Monomial) -> bool:
 
 
 def nonnegative_factor(factor: Factor) -> bool:
-    template = factor[0]
+    return _known(factor[0], "never below zero", _nonnegative_template)
+
+
+def positive_factor(factor: Factor) -> bool:
+    return _known(factor[0], "above zero", _positive_template)
+
+
+def _known(template: Template, fact: str, find: Callable[[Template], bool]) -> bool:
+    """What `find` says, asked once for each template."""
+    if fact not in template.known:
+        template.known[fact] = find(template)
+    return template.known[fact]
+
+
+def _nonnegative_template(template: Template) -> bool:
     if template.kind in NEVER_BELOW:
         return True
     if template.kind == "maximum":
@@ -54,8 +69,7 @@ def nonnegative_factor(factor: Factor) -> bool:
     return template.kind in AS_BODY and nonnegative(template.bodies[0])
 
 
-def positive_factor(factor: Factor) -> bool:
-    template = factor[0]
+def _positive_template(template: Template) -> bool:
     if template.kind in ABOVE:
         return True
     if template.kind == "maximum":
@@ -73,9 +87,7 @@ def tame_term(m: Monomial) -> bool:
 
 
 def _tame(template: Template) -> bool:
-    if "tame" not in template.known:
-        template.known["tame"] = _found_tame(template)
-    return template.known["tame"]
+    return _known(template, "tame", _found_tame)
 
 
 def _found_tame(template: Template) -> bool:

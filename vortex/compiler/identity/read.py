@@ -65,6 +65,7 @@ def _node(book: Book, node: Node, args: Sequence[Tensor], named: Mapping[str, Te
         if isinstance(found, Tensor):
             return renamed(book, found)
         return leaf(book, node.op, (found or node.attr("name"), node.type.shape), node.type)
+    book.spend(1 + sum(len(x.body) for x in args))
     try:
         if node.op in READ:
             return _guarded(book, node, args)

@@ -83,6 +83,7 @@ def freshened(book: Book, m: Monomial) -> tuple[list[Var], list[Factor]]:
 
 
 def multiply(book: Book, x: Poly, y: Poly) -> Poly:
+    book.spend(len(x) * len(y))
     if len(x) * len(y) > MOST_TERMS or _longest(x) + _longest(y) > MOST_FACTORS:
         x, y = grouped(book, x), grouped(book, y)
     ratio = _ratio(x, y)
@@ -162,6 +163,7 @@ def grouped(book: Book, poly: Poly) -> Poly:
 def function(book: Book, kind: str, data: tuple[object, ...], polys: Sequence[Poly], inner: Sequence[Var] = (),
              lead: Lead | None = None) -> Poly:
     """A function of `polys`, element by element in their free variables; it ranges over `inner`."""
+    book.spend(sum(1 + len(m[1]) for poly in polys for m in poly))
     bodies, params, args, count = closed(polys, inner)
     lead = lead or max((poly_lead(p) for p in polys), key=LEADS.index)
     return of_factor(book.template(kind, data, bodies, params, lead, inner=count), args)
@@ -174,6 +176,7 @@ def _group(book: Book, template: Template, bodies: tuple[Poly, ...], inner: Sequ
 
 def substitute(book: Book, poly: Poly, mapping: Mapping[Var, Index]) -> Poly:
     """`poly` with free variables replaced by indices. Raises OutOfRange."""
+    book.spend(len(poly))
     out: Poly = {}
     for m, c in poly.items():
         if not any(var in mapping for var in factors_vars(m[1])):

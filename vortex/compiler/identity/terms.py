@@ -22,6 +22,7 @@ ONE: Monomial = ((), ())
 FIRST_SUMMED = -1000          # canonical serials: parameters count down from -1, summed variables from here
 LEADS = (Lead.CONST, Lead.ROW, Lead.BLOCK)
 NEGLIGIBLE = 1e-12
+MOST_WORK = 40_000           # terms: a quarter of a second
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,14 +51,28 @@ class OutOfRange(NoForm):
     """An index runs over the end of what it indexes."""
 
 
+class TooLong(Exception):
+    """The flow is so long that its normal form is not worth the wait."""
+
+
 @dataclass
 class Book:
-    """The Templates of one normalisation, and which laws were used at which line."""
+    """The Templates of one normalisation, and which laws were used at which line.
+
+    `work` counts terms that have been looked at; there is an end to it.
+    """
 
     templates: dict[str, Template] = field(default_factory=dict)
     used: dict[str, set[int]] = field(default_factory=dict)
     line: int = 0
     serial: int = 0
+    work: int = 0
+
+    def spend(self, terms: int) -> None:
+        """Raises TooLong."""
+        self.work += terms
+        if self.work > MOST_WORK:
+            raise TooLong
 
     def fresh(self, size: int) -> Var:
         self.serial += 1
