@@ -46,6 +46,7 @@ def declaration(source: Source, begin: int, name: str) -> tuple[Where, Fix | Non
 
 def not_python(source: Source, line: int, message: str) -> FlowSyntaxError:
     """The refusal of a text that does not parse."""
+    line = line or source.text.count("\n", 0, source.text.find("\0")) + 1 if "\0" in source.text else line
     first = source.text.lstrip()[:3]
     hint = "The text begins with a Markdown fence: give the Python alone." if first == "```" else NOT_PYTHON
     return FlowSyntaxError(message, where=source.where(line), hint=hint)
