@@ -12,6 +12,7 @@ from vortex.language.calls import nearest
 from vortex.language.edits import misnamed, not_python, signature, unregistered
 from vortex.language.evaluator import Contract, Evaluator
 from vortex.language.flow import vFlow, vFlowMLA
+from vortex.language.mend import parsed
 from vortex.language.modules import evaluator_of
 from vortex.language.ops.shapes import shown
 from vortex.language.parameters import folder_of
@@ -134,7 +135,7 @@ def _parsed(source: Source) -> ast.Module:
     if len(source.text) > MOST_TEXT:
         raise ForbiddenSyntax(f"the text is longer than {MOST_TEXT:,} characters", where=Where(source.path))
     try:
-        return ast.parse(source.text, source.path)
+        return parsed(source.text, source.path)
     except SyntaxError as error:
         raise not_python(source, error.lineno or 0, str(error.msg)) from error
     except (ValueError, RecursionError, MemoryError) as error:

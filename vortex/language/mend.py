@@ -1,6 +1,7 @@
 """Finds the expression that a refusal is about, and fits a proposed fix to the text of the flow."""
 import ast
 import re
+import warnings
 from dataclasses import replace
 from types import CodeType, TracebackType
 
@@ -17,6 +18,13 @@ LINE_ENDS = re.compile("\r\n|\r|\n")
 def lines_of(text: str) -> list[str]:
     """Lines as Python counts them."""
     return LINE_ENDS.split(text)
+
+
+def parsed(text: str, path: str = "<flow>") -> ast.Module:
+    """The syntax tree of a text; what Python would warn of is not for the terminal. Raises what ast.parse raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text, path)
 
 
 def position(trace: TracebackType | None, path: str) -> Position | None:
@@ -87,7 +95,7 @@ def _advised(error: FlowError, node: ast.expr, around: list[ast.AST]) -> tuple[F
 def _found(text: str, at: Position) -> tuple[ast.expr | None, list[ast.AST]]:
     """The expression at a place and what it stands in, innermost first."""
     try:
-        waiting: list[tuple[ast.AST, list[ast.AST]]] = [(ast.parse(text), [])]
+        waiting: list[tuple[ast.AST, list[ast.AST]]] = [(parsed(text), [])]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None, []
     while waiting:

@@ -57,7 +57,7 @@ class Watch:
         if event == "exec":
             return bool(args[0].co_filename == INSTEAD)
         if event == "compile":
-            return args[1] in (PATH, "<unknown>")
+            return args[1] in (PATH, "<unknown>", "<flow>")
         if event == "import":
             return str(args[0]).split(".")[0] in PACKAGES
         # Python looks for the file that a syntax error names.
