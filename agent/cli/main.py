@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "Write a candidate into a folder to take home.",
     "verify": "Rerun an exported candidate here and compare with its manifest.",
     "check": "Check flows and submissions: nothing is run, a second at most.",
+    "same": "Are two flows one algorithm?",
     "flows": "The built-in flows; or the source of one.",
     "ops": "The words of the language; or one of them.",
     "calibrate": "The parameter file of a flow that needs a model's own numbers.",

@@ -1,11 +1,14 @@
 """Which flows are the same: rewrites keep every number, edits that keep the meaning keep the hash, others do not."""
 from collections.abc import Mapping, Sequence
+from random import Random
 
-import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
+from tests.compiler.edits import BEYOND, KINDS, edited
+from tests.compiler.flows import random_flow
 from tests.compiler.numbers import Numbers, Numerals
+from tests.compiler.sameness import near_misses, select_alike, tally
 from tests.strategies import graphs
 from vortex.compiler.identity.functions import stored
 from vortex.compiler.identity.layout import Tensor
@@ -84,11 +87,37 @@ def check_values(graph: Graph, seed: int = 0) -> None:
     check_side(book, graph.indexer, values, named, numbers)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs())
 def test_normal_form_is_worth_what_the_reference_computes(graph: Graph) -> None:
     check_values(graph)
 
 
-if __name__ == "__main__":
-    pytest.main([__file__])
+def test_edits_that_keep_the_meaning_keep_the_hash() -> None:
+    found = tally(range(100))
+    print(found.table())
+    assert len(found.tried) >= 50
+    assert found.share >= 0.95
+    for kind in set(KINDS) - BEYOND:
+        assert found.same[kind] >= 0.9 * found.tried[kind], kind
+
+
+def test_equal_hashes_select_alike_and_most_near_misses_are_told_apart() -> None:
+    same = apart = 0
+    for kind, graph, other, is_same in near_misses(range(60)):
+        same, apart = same + is_same, apart + (not is_same)
+        assert not is_same or select_alike(graph, other, range(2)), kind
+    assert same >= 50 and apart >= 400
+
+
+def test_edits_select_alike() -> None:
+    for seed in range(0, 60, 5):
+        graph = random_flow(seed)
+        for kind in KINDS:
+            other = edited(graph, kind, Random(seed))
+            assert other is None or select_alike(graph, other, [seed]), kind
+
+
+def test_selections_that_differ_are_told_apart() -> None:
+    kinds = [(kind, graph, other) for kind, graph, other, is_same in near_misses(range(25)) if not is_same]
+    assert sum(not select_alike(graph, other, [1]) for _, graph, other in kinds) > 0.5 * len(kinds)
