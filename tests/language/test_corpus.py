@@ -14,7 +14,8 @@ from vortex.language.source import to_source
 TWINS = {
     "block_sparse_attention": "centroid", "gqa_block_sparse_attention": "gqa-centroid",
     "gqa_quest_sparse_attention": "quest", "lserve_sparse_attention": "lserve",
-    "lserve_centroid_sparse_attention": "lserve-centroid", "centered_block_sparse_attention": "centered-centroid", "running_avg_block_sparse": "running-average",
+    "lserve_centroid_sparse_attention": "lserve-centroid",
+    "centered_block_sparse_attention": "centered-centroid", "running_avg_block_sparse": "running-average",
     "venergy_gated_centroid": "value-energy", "rope_aware_block_sparse_mla": "mla-centroid",
     "lserve_centroid_mla": "mla-lserve-centroid", "rope_unaware_block_sparse_mla": "mla-nope-centroid",
     "rope_unaware_lserve_centroid_mla": "mla-nope-lserve-centroid",
