@@ -79,10 +79,10 @@ def _is_best(blocks: set[int], score: torch.Tensor) -> bool:
     chosen = [float(score[i]) for i in range(BOS, len(score)) if i in blocks]
     others = [float(score[i]) for i in range(BOS, len(score)) if i not in blocks]
     middle = score[BOS:]
-    if middle.isnan().any():
+    if bool(middle.isnan().any()):
         return True
     slack = TOLERANCE * float(middle.max() - middle.min()) + 1e-6 * float(middle.abs().max())
-    return min(chosen) >= max(others) - slack
+    return min(chosen) >= max(others) or min(chosen) >= max(others) - slack
 
 
 def select_alike(one: Graph, other: Graph, seeds: Iterable[int]) -> bool:
