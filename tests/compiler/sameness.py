@@ -58,7 +58,7 @@ def near_misses(seeds: Iterable[int]) -> Iterator[tuple[str, Graph, Graph, bool]
                 yield kind, graph, other, identity(other) == identity(graph)
 
 
-def _steps(graph: Graph, seed: int) -> list[tuple[set[int], torch.Tensor]]:
+def steps(graph: Graph, seed: int) -> list[tuple[set[int], torch.Tensor]]:
     """Blocks and scores of two decode steps of one row of random numbers."""
     size, channels, group = graph.geometry.block_size, graph.geometry.head_dim, graph.geometry.group
     point = OperatingPoint(block_size=size, topk_val=3, block_reserved_bos=BOS, block_reserved_eos=EOS)
@@ -88,7 +88,7 @@ def _is_best(blocks: set[int], score: torch.Tensor) -> bool:
 def select_alike(one: Graph, other: Graph, seeds: Iterable[int]) -> bool:
     """Is what one selects right by the other's scores? One way is enough: a function that saturates makes ties."""
     for seed in seeds:
-        for (blocks, score), (others, other_score) in zip(_steps(one, seed), _steps(other, seed), strict=True):
+        for (blocks, score), (others, other_score) in zip(steps(one, seed), steps(other, seed), strict=True):
             if not _is_best(blocks, other_score) and not _is_best(others, score):
                 return False
     return True

@@ -1,7 +1,10 @@
 """Canonical form: what means the same is one Graph, and what it computes stays the same."""
 import pytest
+import torch
 from hypothesis import given, settings
 
+from tests.compiler.flows import random_flow
+from tests.compiler.sameness import steps
 from tests.strategies import graphs
 from vortex.compiler.front import load
 from vortex.compiler.passes import canonical
@@ -52,3 +55,11 @@ def test_canonical_form_is_reached_in_one_go_and_survives_json(graph: Graph) -> 
     assert canonical(once) == once
     assert Graph.from_json(once.to_json()) == once
     assert Graph.from_json(once.to_json()).hash == once.hash
+
+
+def test_the_canonical_form_selects_the_same_blocks() -> None:
+    for seed in range(40):
+        graph = random_flow(seed)
+        for (blocks, score), (again, same_score) in zip(steps(graph, seed), steps(canonical(graph), seed), strict=True):
+            assert blocks == again
+            torch.testing.assert_close(score, same_score, equal_nan=True)
