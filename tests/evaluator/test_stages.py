@@ -27,8 +27,8 @@ def graph(name: str) -> Graph:
     return load(text, path, Geometry(16, 64, 2))
 
 
-def work(flow: Graph | None) -> Work:
-    return Work(name="flow", source="", graph=flow, point=POINT)
+def work(flow: Graph | None, point: OperatingPoint = POINT) -> Work:
+    return Work(name="flow", source="", graph=flow, point=point)
 
 
 def _context(flow: Graph) -> Context:
@@ -62,6 +62,15 @@ def judge(cluster: LocalCluster, stage: str, settings: dict[str, object], flow: 
           book: MemoryBook | None = None) -> tuple[Report, MemoryBook]:
     book = book or MemoryBook()
     return Funnel([make_stage(stage, settings)], cluster).judge(work(flow), book, Silent()), book
+
+
+@pytest.mark.parametrize("name", ["h2o", "infllm", "rocketkv", "twilight", "tidaldecode", "double-sparsity", "loki"])
+def test_named_algorithms_pass_numerics_at_what_they_ask_of_the_point(cluster: LocalCluster, name: str) -> None:
+    asked = POINT.with_(**{"renew_every": 3, **flows.settings(name)})
+    book = MemoryBook()
+    report = Funnel([make_stage("numerics", {})], cluster).judge(work(graph(name), asked), book, Silent())
+    assert report.status == Status.OK, report.results[-1].message
+    assert all(row.data["compared"] for row in book.kept)
 
 
 @pytest.mark.parametrize("name", ["quest", "random", "running-average", "oracle", "dense"])

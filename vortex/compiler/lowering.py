@@ -54,6 +54,13 @@ def _sum_of_bounds(scope: Scope, row: Value, high: Value, low: Value) -> Value:
     return _sum_of_products(scope, row.clamp(min=0), high) + _sum_of_products(scope, row.clamp(max=0), low)
 
 
+def _weighed_sum_of_bounds(scope: Scope, row: Value, high: Value, low: Value, *, mask: Node) -> Value:
+    """The same with every column of the larger product times that of `mask`, which is not negative."""
+    weight = torch.full((row.shape[-1],), mask.attr("outside"), device=row.device)
+    weight[mask.attr("start"):mask.attr("stop")] = mask.attr("inside")
+    return _sum_of_bounds(scope, row * weight, high, low)
+
+
 def _sum_of_unordered_bounds(scope: Scope, row: Value, one: Value, other: Value) -> Value:
     """The same where neither is known to be the greater."""
     return _sum_of_bounds(scope, row, torch.maximum(one, other), torch.minimum(one, other))
@@ -99,10 +106,15 @@ def _bounds_in_order(graph: Graph, one: Node, other: Node) -> bool | None:
 
 
 def _lower_bound(graph: Graph, index: int) -> Call | None:
-    """`sum` of the larger of two products with one query (Quest's bound)."""
+    """`sum` of the larger of two products with one query (Quest's bound), each column perhaps times a mask's."""
     nodes = graph.indexer
-    inner = nodes[nodes[index].args[0]]
-    if inner.op != "maximum":
+    inner, masks = nodes[nodes[index].args[0]], list[Node]()
+    multiplied = inner.op == "multiply"
+    if multiplied:
+        left, right = (nodes[a] for a in inner.args)
+        masks = [m for m, x in ((left, right), (right, left)) if _weighs_columns(m, x)][:1]
+        inner = right if left in masks else left
+    if inner.op != "maximum" or (multiplied and not masks):
         return None
     pairs = [_row_and_block(nodes, a) for a in inner.args]
     if pairs[0] is None or pairs[1] is None or pairs[0][0] != pairs[1][0]:
@@ -112,8 +124,16 @@ def _lower_bound(graph: Graph, index: int) -> Call | None:
         return None
     order = _bounds_in_order(graph, nodes[one], nodes[other])
     if order is None:
-        return Call((row, one, other), _sum_of_unordered_bounds)
-    return Call((row, one, other) if order else (row, other, one), _sum_of_bounds)
+        return None if masks else Call((row, one, other), _sum_of_unordered_bounds)
+    args = (row, one, other) if order else (row, other, one)
+    return Call(args, partial(_weighed_sum_of_bounds, mask=masks[0]) if masks else _sum_of_bounds)
+
+
+def _weighs_columns(mask: Node, x: Node) -> bool:
+    """A mask of the columns of x without a negative number: the larger of two products stays the larger."""
+    if mask.op != "mask" or mask.attr("dim") != 2 or min(mask.attr("inside"), mask.attr("outside")) < 0:
+        return False
+    return mask.type.cols == x.type.cols and mask.type.rows in (1, x.type.rows)
 
 
 def _lower_sum(graph: Graph, index: int) -> Call | None:

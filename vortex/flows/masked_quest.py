@@ -7,10 +7,10 @@ class MaskedQuest(vFlow):
     MASKED = 8
 
     def forward_cache(self, cache):
-        cache["hi"] = cache["k"][..., self.MASKED:].max(dim=1)
-        cache["lo"] = cache["k"][..., self.MASKED:].min(dim=1)
+        cache["hi"] = cache["k"].max(dim=1)
+        cache["lo"] = cache["k"].min(dim=1)
 
     def forward_indexer(self, q, cache):
-        query = q[..., self.MASKED:]
-        bound = ops.maximum(query * cache["hi"], query * cache["lo"])
-        return ops.topk(bound.sum(dim=2).max(dim=1))
+        bound = ops.maximum(q * cache["hi"], q * cache["lo"])
+        kept = bound * ops.mask(bound, 0, self.MASKED, dim=2, inside=0.0, outside=1.0)
+        return ops.topk(kept.sum(dim=2).max(dim=1))

@@ -26,6 +26,8 @@ from vortex.compiler.identity.terms import (
 )
 from vortex.ir import Lead, Type
 
+PART_WORK = 10               # terms' worth of work that one part of a join is
+
 Axis = tuple[Var, ...]
 
 
@@ -221,7 +223,9 @@ def gathered(book: Book, x: Tensor, dim: int, indices: Sequence[int]) -> Tensor:
 
 def joined(book: Book, xs: Sequence[Tensor], dim: int) -> Tensor:
     """Neighbours that are slices of one value become one again. Raises Unaligned."""
-    flat = _rejoined(book, [part for x in xs for part in (x.parts if x.joined == dim else (x,))], dim)
+    parts = [part for x in xs for part in (x.parts if x.joined == dim else (x,))]
+    book.spend(PART_WORK * len(parts))
+    flat = _rejoined(book, parts, dim)
     others, made = aligned(book, [x.axis(3 - dim) for x in flat])
     flat = [with_axis(x, 3 - dim, others, put(book, x.body, made)) for x in flat]
     out = flat[:1]
