@@ -9,7 +9,10 @@ VortexError
 ├── PointError
 │   └── BudgetError  EngineConfigError
 ├── ModelError  EngineError  MissingExtra
-├── CampaignError  ArchiveError  BundleError
+├── CampaignError  ArchiveError  BundleError  PromptError
+├── CallError            a language model that proposes was asked in vain
+│   ├── MissingKey  KeyRefused  UnknownLanguageModel  Unpriced
+│   └── Unavailable  BrokenAnswer  BudgetSpent
 └── ChildFailure         a limited child process ended badly: ChildTimeout, ChildMemory, ChildCrash
 """
 from collections.abc import Mapping
@@ -183,6 +186,42 @@ class ArchiveError(VortexError):
 
 class BundleError(VortexError):
     """An exported bundle that is incomplete or was changed."""
+
+
+class PromptError(VortexError):
+    """A prompt template that is missing, or asks for something that it is not given."""
+
+
+class CallError(VortexError):
+    """A language model that proposes was asked in vain."""
+
+
+class MissingKey(CallError):
+    """The environment holds no key for the provider."""
+
+
+class KeyRefused(CallError):
+    """The provider does not accept the key."""
+
+
+class UnknownLanguageModel(CallError):
+    """Neither the prices nor the provider know the model."""
+
+
+class Unpriced(CallError):
+    """The model has no price, and no call is made that cannot be counted."""
+
+
+class Unavailable(CallError):
+    """The provider could not be reached, or was overloaded, through all retries."""
+
+
+class BrokenAnswer(CallError):
+    """What came back is not an answer of the provider's protocol."""
+
+
+class BudgetSpent(CallError):
+    """The campaign's or the proposer's money, tokens, calls or minutes do not reach for another call."""
 
 
 class ChildFailure(VortexError):
