@@ -2,11 +2,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.claims import Claim
 from evaluator.report import Report
 from vortex.config import OperatingPoint
+from vortex.errors import VortexError
 from vortex.ir import Geometry, Graph, Parameter
+
+if TYPE_CHECKING:                     # a campaign file is read without what asking a model takes
+    from agent.desk import Desk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +29,8 @@ class Parent:
 class Round:
     """What a proposer may know: rows of finished rounds only, so that a round interrupted is proposed again the same.
 
-    `known` holds (Graph hash, point hash) of what was tried; `seeds` are built-in flows.
+    `known` holds (Graph hash, point hash) of what was tried; `seeds` are built-in flows; `desk` is there for proposers
+    that ask a model.
     """
 
     number: int
@@ -34,11 +40,16 @@ class Round:
     point: OperatingPoint
     knobs: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     known: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    desk: "Desk | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A flow as text at a point. `parents` are numbers of candidates; `parameters` those that the text asks for."""
+    """A flow as text at a point. `parents` are numbers of candidates; `parameters` those that the text asks for.
+
+    `claim` is what `hypothesis` says, in a form that measurement can answer. `refusal`: why the text is no flow, where
+    the proposer knows better than the loader would tell.
+    """
 
     name: str
     source: str
@@ -47,6 +58,8 @@ class Proposal:
     author: str
     parents: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    claim: Claim | None = None
+    refusal: VortexError | None = field(default=None, compare=False)
 
 
 class Proposer(Protocol):
@@ -56,4 +69,7 @@ class Proposer(Protocol):
     def kind(self) -> str: ...
 
     def propose(self, round: Round, rng: Random, count: int) -> Iterator[Proposal]:
-        """At most `count` proposals; fewer when it runs out of ideas."""
+        """At most `count` proposals; fewer when it runs out of ideas.
+
+        A proposer that asks a model yields what it has before it raises CallError.
+        """
