@@ -12,7 +12,8 @@ VortexError
 ├── CampaignError  ArchiveError  BundleError  PromptError
 ├── CallError            a language model that proposes was asked in vain
 │   ├── MissingKey  KeyRefused  UnknownLanguageModel  Unpriced
-│   └── Unavailable  BrokenAnswer  BudgetSpent
+│   └── Unavailable  BrokenAnswer  BudgetSpent  ScriptEnded
+├── AnswerProblem        what a language model answered holds no flow that could be read
 └── ChildFailure         a limited child process ended badly: ChildTimeout, ChildMemory, ChildCrash
 """
 from collections.abc import Mapping
@@ -222,6 +223,14 @@ class BrokenAnswer(CallError):
 
 class BudgetSpent(CallError):
     """The campaign's or the proposer's money, tokens, calls or minutes do not reach for another call."""
+
+
+class AnswerProblem(VortexError):
+    """What a language model answered holds no flow that could be read: cut off, refused, empty, or in another form."""
+
+
+class ScriptEnded(CallError):
+    """A scripted model has no answer left."""
 
 
 class ChildFailure(VortexError):
