@@ -26,8 +26,10 @@ from search.store.convert import (
 )
 from search.store.database import Database
 from search.store.lease import Lease, hold
+from search.store.ledger import Ledger
 from search.store.lookup import added, campaign_row, candidate_in, candidates_in, flow_id, joined, point_id, scores
 from search.store.migrate import prepare
+from search.store.notes import Note, NoteKind, add, change, notes_in
 from search.store.tables import (
     CampaignRow,
     CandidateRow,
@@ -196,6 +198,32 @@ class Archive:
         with self.database.read() as session:
             found = session.scalars(query.where(CampaignRow.name == campaign).order_by(EventRow.id))
             return tuple(event_of(row) for row in found)
+
+    # calls of language models, and notes
+
+    def ledger(self, campaign: str) -> Ledger:
+        """Raises CampaignError when there is no such campaign."""
+        with self.database.read() as session:
+            return Ledger(self.database, campaign_row(session, campaign).id)
+
+    def notes(self, campaign: str) -> tuple[Note, ...]:
+        """Oldest first, vetoed ones too."""
+        with self.database.read() as session:
+            return notes_in(session, campaign)
+
+    def add_note(self, campaign: str, kind: NoteKind, text: str, *, data: Mapping[str, Any] | None = None,
+                 pinned: bool = False, vetoed: bool = False, candidate: int | None = None) -> Note:
+        """The first note of this kind, text and candidate stays and is given back: adding it again changes nothing."""
+        with self.database.write() as session:
+            return add(session, campaign, Note(id=0, kind=kind, text=text, data=data or {}, pinned=pinned, vetoed=vetoed,
+                                               candidate=candidate))
+
+    def change_note(self, id: int, *, pinned: bool | None = None, vetoed: bool | None = None, text: str | None = None,
+                    data: Mapping[str, Any] | None = None) -> Note:
+        """What is None stays. Raises CampaignError when there is no such note."""
+        with self.database.write() as session:
+            return change(session, id, {"pinned": pinned, "vetoed": vetoed, "text": text,
+                                        "data": None if data is None else dict(data)})
 
     def _dense_id(self, candidate: Candidate) -> int | None:
         """The first dense control of the campaign on the same model and engine: dense decode knows no budget."""

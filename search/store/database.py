@@ -1,4 +1,5 @@
 """Short transactions over one engine: what a write did is on disk when its block ends."""
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ class Database:
     engine: Engine
     place: Place
     contents: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)   # by digest, read so far
+    writing: threading.RLock = field(default_factory=threading.RLock, compare=False, repr=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -24,7 +26,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Commits at the end of the block, rolls back when it raises."""
+        """Commits at the end of the block, rolls back when it raises; threads take their turns."""
         writer = self.engine.execution_options(**{WRITES: True})
-        with plain_refusals(self.place), Session(writer) as session, session.begin():
+        with self.writing, plain_refusals(self.place), Session(writer) as session, session.begin():
             yield session

@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sqlalchemy import Update, select, update
 
 from search.store.database import Database
+from search.store.process import runs, started
 from search.store.tables import CampaignRow
 from vortex.errors import ArchiveError, CampaignError
 
@@ -58,7 +58,7 @@ class Lease:
 @contextmanager
 def hold(database: Database, campaign: str) -> Iterator[Lease]:
     """Raises CampaignError naming the holder when a living process runs the campaign."""
-    lease = Lease(database, campaign, f"{uuid.uuid4().hex}@{_started(os.getpid())}")
+    lease = Lease(database, campaign, f"{uuid.uuid4().hex}@{started(os.getpid())}")
     with database.write() as session:
         row = session.scalars(select(CampaignRow).filter_by(name=campaign).with_for_update()).one()
         if row.holder and _alive(row):
@@ -79,24 +79,4 @@ def hold(database: Database, campaign: str) -> Iterator[Lease]:
 def _alive(row: CampaignRow) -> bool:
     if row.holder_host != socket.gethostname():
         return time.time() - row.heartbeat_at < LOST_S
-    started = row.holder.partition("@")[2]
-    return _runs(row.holder_pid) and _started(row.holder_pid) == started
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _started(pid: int) -> str:
-    """When a process was started, in the kernel's ticks: tells a holder from a later process of the same number."""
-    try:
-        # The second field is the command in brackets and may hold blanks; the twenty-second is the start.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+    return runs(row.holder_pid) and started(row.holder_pid) == row.holder.partition("@")[2]

@@ -154,3 +154,59 @@ class EventRow(Base):
     kind: Mapped[str]
     data: Mapped[dict[str, Any]]
     created_at: Mapped[float]
+
+
+class TextRow(Base):
+    """What was said in calls, in parts of JSON: each is kept once, however often it is said again."""
+
+    __tablename__ = "texts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    text: Mapped[str]
+
+
+class CallRow(Base):
+    """One attempt at a call of a language model. Money is in billionths of a dollar; what was said is in `texts`."""
+
+    __tablename__ = "calls"
+    __table_args__ = (UniqueConstraint("campaign_id", "key", "attempt"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"))
+    key: Mapped[str]
+    attempt: Mapped[int]
+    proposer: Mapped[str]
+    model: Mapped[str]
+    state: Mapped[str]
+    process: Mapped[str]
+    reserved_nanos: Mapped[int] = mapped_column(BigInteger)
+    reserved_tokens: Mapped[int]
+    nanos: Mapped[int] = mapped_column(BigInteger, default=0)
+    input: Mapped[int] = mapped_column(default=0)
+    output: Mapped[int] = mapped_column(default=0)
+    cache_read: Mapped[int] = mapped_column(default=0)
+    cache_write: Mapped[int] = mapped_column(default=0)
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    created_at: Mapped[float]
+    code: Mapped[str] = mapped_column(default="")
+    message: Mapped[str] = mapped_column(default="")
+    price: Mapped[dict[str, Any]]
+    ask: Mapped[dict[str, Any]]
+    answer: Mapped[str | None]
+
+
+class NoteRow(Base):
+    """What a campaign remembers beside its measurements."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), index=True)
+    candidate_id: Mapped[int | None] = mapped_column(ForeignKey("candidates.id"))
+    kind: Mapped[str]
+    text: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    pinned: Mapped[bool]
+    vetoed: Mapped[bool]
+    created_at: Mapped[float]
