@@ -163,6 +163,12 @@ def test_layers_have_modes_budgets_and_reuse() -> None:
         vortex.select_blocks("quest", q, [x[:, :1] for x in k], [x[:, :1] for x in v], point)
 
 
+def test_seeds_are_whole_numbers_of_either_library() -> None:
+    q, k, v = made([200, 200])
+    drawn = [vortex.select_blocks("random", q, k, v, POINT, seeds=seeds).blocks for seeds in ([3, 4], np.arange(3, 5).tolist())]
+    assert drawn[0] == drawn[1] == vortex.select_blocks("random", q, k, v, POINT, seeds=list(np.arange(3, 5))).blocks
+
+
 def test_everything_attended_is_dense_attention() -> None:
     q, k, v = made([77, 16])
     out = vortex.attend("dense", q, k, v, POINT)
@@ -226,6 +232,8 @@ Q, K, V = made([40, 50])
     (Q, K, V, {"state": 3}, "state is a int"), (Q, K, V, {"layer": -1}, "layer is -1"),
     (Q, K, V, {"point": {"block_size": 16}}, "point is a dict"), (Q, K, V, {"flow": "qest"}, "there is no flow 'qest'"),
     (Q, K, V, {"flow": "mla-centroid"}, "k.0. has 2 kv heads"), (Q, K, V, {"scale": "x"}, "scale is str"),
+    (Q, K, V, {"scale": math.nan}, "scale is nan"), (Q, K, V, {"seeds": [1, "2"]}, "a seed is str"),
+    (Q, K, V, {"seeds": [None, 2]}, "a seed is NoneType"),
     (Q, K, V, {"point": POINT.with_(schedule_policy="x")}, "x is not declared"),
 ])
 def test_what_does_not_fit_is_one_clear_refusal(q: Any, k: Any, v: Any, options: dict[str, Any], said: str) -> None:

@@ -173,7 +173,7 @@ class _Decode:
         tables = torch.zeros(len(self._own), max(map(len, self._own)), dtype=torch.int64)
         for row, own in zip(tables, self._own, strict=True):
             row[:len(own)] = own
-        self._plan = self._program.plan(self.inputs.lens, tables, tuple(seeds or range(len(self._own))))
+        self._plan = self._program.plan(self.inputs.lens, tables, tuple(map(int, seeds or range(len(self._own)))))
         return self._plan
 
     def _complete(self, request: int) -> torch.Tensor:
@@ -208,6 +208,11 @@ def _check_options(options: Options, point: object) -> None:
                               "number, seeds a list of whole numbers.")
     if (options.get("layer") or 0) < 0:
         raise EngineError(f"layer is {options['layer']}", hint="Layers count from 0.")
+    if not math.isfinite(options.get("scale") or 0):
+        raise EngineError(f"scale is {options['scale']}", hint="It is a finite number.")
+    for seed in options.get("seeds") or ():
+        if not isinstance(seed, int | np.integer):
+            raise EngineError(f"a seed is {type(seed).__name__}", hint="Seeds are whole numbers, one for each request.")
 
 
 def _first_selecting(point: OperatingPoint) -> int:

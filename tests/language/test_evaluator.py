@@ -26,6 +26,9 @@ SNIPPETS = [
     "class B(A):\n    K = 4\n    def get(self):\n        return super().get() * 10\nx = B(2).get(); y = A().get(); z = A.K",
     "class A:\n    def f(self):\n        return 'A'\nclass B(A):\n    def f(self):\n        return 'B' + super().f()\n"
     "class C(A):\n    def f(self):\n        return 'C' + super(C, self).f()\nx = B().f() + C().f()",
+    "class A:\n    K = 1\nclass B(A):\n    pass\nclass C(A):\n    K = 2\nclass D(B, C):\n    pass\nx = D.K; y = D().K",
+    "class A:\n    def f(self):\n        return 'A'\nclass B(A):\n    def f(self):\n        return 'B' + super().f()\n"
+    "class C(A):\n    def f(self):\n        return 'C' + super().f()\nclass D(B, C):\n    pass\nx = D().f()",
     "class A:\n    @staticmethod\n    def s(x):\n        return x + 1\n    @classmethod\n    def c(cls):\n        return cls.N\n"
     "    @property\n    def p(self):\n        return self.s(4)\n    N = 7\nx = A().s(1); y = A.c(); z = A().p; w = A.s(2)",
     "class A:\n    xs = [i for i in range(3)]\n    def f(self):\n        return [x + self.k for x in self.xs]\n"

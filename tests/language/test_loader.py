@@ -59,7 +59,7 @@ REFUSED_IN_BODY = [
     ("x = q[..., 'a']", "BadArgument"), ("x = q[:, :, :, :1]", "BadArgument"), ("x = q[..., 0.5:1]", "BadArgument"),
     ("x = q @ q", "ShapeMismatch"), ("x = q @ q[:, :2]", "ShapeMismatch"), ("x = q + q[..., :5]", "ShapeMismatch"),
     ("x = q.mean(dim=0)", "ShapeMismatch"), ("return ops.topk(q)", "ShapeMismatch"),
-    ("return ops.topk(cache['k'].mean(dim=1))", "ShapeMismatch"),
+    ("return ops.topk(cache['k'].mean(dim=1))", "ShapeMismatch"), ("x = ops.topk(ops.topk(ops.position()))", "BadArgument"),
     ("if q.mean(dim=1) > 0: pass", "FlowError"), ("x = not q", "FlowError"), ("x = 1 < q < 2", "FlowError"),
     ("for x in q: pass", "BadArgument"), ("q[..., :1] = q", "ForbiddenSyntax"), ("q[0] = q", "FlowError"),
     ("x, y = q", "FlowError"),

@@ -87,13 +87,13 @@ class Tape:
             written: Value = op.written_as(*values, **attrs)
             return written
         types = [v._node.type for v in values]
+        if SELECTION in types and op.name != "union":
+            raise BadArgument(f"{op.usage} is given a Selection, which is not a tensor",
+                              hint="Two selections are united: a | b.")
         try:
             type_ = op.infer(types, attrs, self.geometry)
         except ShapeMismatch as error:
             raise self._explained(error, op, values, attrs) from None
-        if SELECTION in types and op.name != "union":
-            raise BadArgument(f"{op.usage} is given a Selection, which is not a tensor",
-                              hint="Two selections are united: a | b.")
         args = tuple(v._index for v in values)
         return self.write(Node(op.name, args, tuple(sorted(attrs.items())), type_, self.line()))
 
@@ -110,7 +110,8 @@ def tape() -> Tape:
     """The tape of the flow that is being traced. Raises FlowContractError outside of one."""
     found = TAPE.get(None)
     if found is None:
-        raise FlowContractError("an op is called outside of forward_cache and forward_indexer")
+        raise FlowContractError("an op is called outside of forward_cache and forward_indexer",
+                                hint="Call it in the body that uses it; ops.param(...) too.")
     return found
 
 

@@ -147,7 +147,7 @@ class Class(Thing):
         self.names = names
         self.base = base
         self.registered: tuple[str, ...] = ()
-        self.order: list[Class] = list(dict.fromkeys([self, *(above for one in bases for above in one.order)]))
+        self.order: list[Class] = [self, *_above(name, bases)]
         if len(self.order) > MOST_CLASSES:
             raise FlowContractError(f"{name} derives from more than {MOST_CLASSES} classes")
         for value in names.values():
@@ -177,6 +177,18 @@ class Class(Thing):
         if name == "__init__":
             return NOTHING
         raise FlowContractError(f"{self.kind} has no {name}", hint=nearest(name, self.known()))
+
+
+def _above(name: str, bases: Sequence[Class]) -> Iterator[Class]:
+    """What is above a class, in the order in which Python looks there. Raises FlowContractError where there is none."""
+    chains = [*(one.order for one in bases), list(bases)]
+    while chains := [chain for chain in chains if chain]:
+        first = next((chain[0] for chain in chains if not any(chain[0] in other[1:] for other in chains)), None)
+        if first is None:
+            raise FlowContractError(f"the classes above {name} stand in no order",
+                                    hint="Name a class before those that it derives from, and once.")
+        yield first
+        chains = [chain[chain[0] is first:] for chain in chains]
 
 
 def bound(found: object, to: object) -> object:
