@@ -15,7 +15,7 @@ from vortex.language.source_upstream import to_upstream
 
 CORPUS = sorted((Path(__file__).parents[1] / "corpus").glob("*.py"))
 TOKENS = "h2o_token"                      # asks for blocks of one token
-UNSAID = {"masked-quest": "slice", "infllm": "largest", "rocketkv": "divide", "random": "random", "recent": "position",
+UNSAID = {"infllm": "largest", "rocketkv": "divide", "random": "random", "recent": "position",
           "oracle": "mass", "double-sparsity": "a parameter file"}
 FLOW = '''from vortex import ops, register, vFlow
 
