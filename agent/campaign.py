@@ -29,6 +29,7 @@ from vortex.config import OperatingPoint
 from vortex.errors import CampaignError
 
 SHIPPED = Path(__file__).parent.parent / "experiments"
+LIMITS = ("dollars", "tokens", "calls")
 DEFAULT_STAGES = ("static", "numerics", "retrieval", "chain", "speed")
 
 
@@ -44,6 +45,9 @@ class Campaign:
     candidates: int
     minutes: float
     round_size: int
+    dollars: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
     point: OperatingPoint
     knobs: Knobs
     proposers: tuple[ProposerTable, ...]
@@ -51,14 +55,15 @@ class Campaign:
     text: str = field(default="", repr=False, compare=False)          # of the file, as it was read
 
     def to_json(self) -> dict[str, Any]:
-        """The resolved campaign, every default filled in, in the form of a campaign file."""
+        """The resolved campaign, every default filled in, in the form of a campaign file; what is not limited is left out."""
         point = self.point.model_dump(mode="json") | {name: list(values) for name, values in self.knobs}
+        limits = {name: value for name in LIMITS if (value := getattr(self, name)) is not None}
         return {
             "campaign": {"name": self.name, "goal": self.goal, "seed": self.seed, "controls": list(self.controls),
                          "seeds": list(self.seeds)},
-            "budget": {"candidates": self.candidates, "minutes": self.minutes, "round_size": self.round_size},
+            "budget": {"candidates": self.candidates, "minutes": self.minutes, "round_size": self.round_size} | limits,
             "point": point,
-            "proposer": [p.model_dump(mode="json") for p in self.proposers],
+            "proposer": [p.model_dump(mode="json", exclude_none=True) for p in self.proposers],
             "stage": [s.model_dump(mode="json") for s in self.stages],
         }
 
@@ -84,13 +89,18 @@ def find(name_or_path: str) -> Path:
 
 
 def load(name_or_path: str, settings: Sequence[str] = ()) -> Campaign:
-    """Reads, applies `--set` settings and checks. Raises CampaignError or PointError, placed in the file."""
+    """Reads, applies `--set` settings and checks, prices too. Raises CampaignError, PointError or Unpriced, placed."""
     path = find(name_or_path)
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise CampaignError(f"cannot read {path}: {error}") from error
-    return build(toml_text.with_settings(toml_text.parse(text, str(path)), settings))
+    toml = toml_text.with_settings(toml_text.parse(text, str(path)), settings)
+    campaign = build(toml)
+    for index, spec in enumerate(campaign.proposers):
+        with placed(toml, ("proposer", index, "model")):
+            spec.check_model()
+    return campaign
 
 
 def from_json(body: Mapping[str, Any], name: str, text: str = "") -> Campaign:
@@ -110,7 +120,8 @@ def build(toml: TomlText) -> Campaign:
                 flows.read(name)
     return Campaign(
         name=head.name, goal=head.goal, seed=head.seed, controls=head.controls, seeds=head.seeds,
-        candidates=budget.candidates, minutes=budget.minutes, round_size=budget.round_size, point=point, knobs=knobs,
+        candidates=budget.candidates, minutes=budget.minutes, round_size=budget.round_size,
+        dollars=budget.dollars, tokens=budget.tokens, calls=budget.calls, point=point, knobs=knobs,
         proposers=_proposers(toml), stages=_stages(toml), text=toml.text,
     )
 

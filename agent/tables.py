@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent.models.prices import price
 from agent.toml_text import Place, TomlText
 from vortex.budget import check_budget
 from vortex.config import OperatingPoint, make_point
@@ -19,6 +20,8 @@ DEPTHS = {name: 2 if name.endswith("_layers") else 1 for name, field in Operatin
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Knobs = tuple[tuple[str, tuple[Any, ...]], ...]
 Model = TypeVar("Model", bound=BaseModel)
+Dollars = Annotated[float | None, Field(gt=0)]
+Count = Annotated[int | None, Field(ge=1)]
 
 
 class Table(BaseModel):
@@ -39,6 +42,9 @@ class BudgetTable(Table):
     candidates: Annotated[int, Field(ge=1)] = 32                      # proposals; the controls come on top
     minutes: Annotated[float, Field(gt=0)] = 10.0                     # of work, summed over interruptions
     round_size: Annotated[int, Field(ge=1, le=256)] = 8               # proposals between two choices of parents
+    dollars: Dollars = None                                           # of language models; none: as many as they cost
+    tokens: Count = None
+    calls: Count = None
 
 
 class NamedTable(BaseModel):
@@ -52,8 +58,32 @@ class NamedTable(BaseModel):
 
 
 class ProposerTable(NamedTable):
+    """`model` and what follows it are for proposers that ask one; the limits are for this proposer's calls alone."""
+
     kind: str
     weight: Annotated[float, Field(gt=0)] = 1.0
+    after_plateau: Annotated[float | None, Field(ge=0)] = None        # the weight once the frontier stands still
+    model: Annotated[str | None, Field(min_length=1)] = None
+    base_url: Annotated[str | None, Field(pattern=r"^https?://[^\s@?#]+$")] = None     # holds no key
+    dollars: Dollars = None
+    tokens: Count = None
+    calls: Count = None
+    minutes: Annotated[float | None, Field(gt=0)] = None              # of its calls, added up
+    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
+    max_tokens: Annotated[int | None, Field(ge=256)] = None           # of one answer
+    thinking_tokens: Annotated[int | None, Field(ge=0)] = None
+
+    def check_model(self) -> None:
+        """Refuses what cannot be paid for, or is said of no model. Raises CampaignError or Unpriced."""
+        if self.model is not None:
+            price(self.model)
+            return
+        given = [name for name in OF_A_MODEL if getattr(self, name) is not None]
+        if given:
+            raise CampaignError(f"{self.kind}: {given[0]} is said of no model", hint='Name one: model = "claude-sonnet-4-5"')
+
+
+OF_A_MODEL = ("base_url", "dollars", "tokens", "calls", "minutes", "temperature", "max_tokens", "thinking_tokens")
 
 
 class StageTable(NamedTable):

@@ -29,7 +29,7 @@ class CallRecord:
     state: CallState
     ask: Mapping[str, Any] = field(repr=False)
     answer: Mapping[str, Any] | None = field(repr=False)
-    price: Mapping[str, float]
+    price: Mapping[str, Any]
     reserved_dollars: float
     dollars: float
     input: int

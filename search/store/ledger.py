@@ -66,7 +66,7 @@ class Ledger:
             return tuple(session.scalars(query))
 
     def reserve(self, key: str, proposer: str, model: str, ask: Mapping[str, Any], dollars: float, *, tokens: int = 0,
-                price: Mapping[str, float] | None = None, allow: Allow | None = None) -> CallRecord:
+                price: Mapping[str, Any] | None = None, allow: Allow | None = None) -> CallRecord:
         """Enters a call that is about to be made, with the most that it may cost.
 
         What `allow` raises refuses it, and nothing is entered; no other process can spend in between. An earlier attempt
@@ -154,9 +154,9 @@ class Ledger:
         query = (select(CallRow.state, func.count(CallRow.id), func.sum(CallRow.nanos), func.sum(tokens),
                         func.sum(CallRow.seconds), func.sum(CallRow.reserved_nanos), func.sum(CallRow.reserved_tokens))
                  .where(CallRow.campaign_id == self.campaign_id).group_by(CallRow.state))
-        sums = {state: SpentIn(*map(int, whole), seconds=seconds, held=int(held), held_tokens=int(held_tokens))
-                for state, *whole, seconds, held, held_tokens in session.execute(
-                    query if proposer is None else query.where(CallRow.proposer == proposer)).all()}
+        found = session.execute(query if proposer is None else query.where(CallRow.proposer == proposer)).all()
+        sums = {state: SpentIn(count, int(money), int(used), seconds, int(held), int(held_tokens))
+                for state, count, money, used, seconds, held, held_tokens in found}
         answered, failed, lost, made = (sums.get(state, SpentIn()) for state in ("answered", "failed", "lost", "reserved"))
         return Spent(nanos=answered.nanos + failed.nanos, tokens=answered.tokens, calls=answered.count, failed=failed.count,
                      seconds=answered.seconds + failed.seconds, in_flight=made.count, in_flight_nanos=made.held,
