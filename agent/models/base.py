@@ -109,7 +109,10 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """`model` is the name that the provider gave; `seconds` the wall clock of the call that succeeded."""
+    """`model` is the name that the provider gave; `seconds` the wall clock of the call that succeeded.
+
+    `overloads` counts how often the provider asked to come back later before it answered.
+    """
 
     parts: tuple[Part, ...]
     stop: Stop
@@ -117,6 +120,7 @@ class Answer:
     model: str
     seconds: float = 0.0
     request_id: str = ""
+    overloads: int = 0
 
     @property
     def text(self) -> str:
@@ -128,13 +132,14 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         return {"parts": [part_json(part) for part in self.parts], "stop": self.stop.value, "usage": vars(self.usage),
-                "model": self.model, "seconds": self.seconds, "request_id": self.request_id}
+                "model": self.model, "seconds": self.seconds, "request_id": self.request_id,
+                "overloads": self.overloads}
 
     @staticmethod
     def from_json(body: Mapping[str, Any]) -> "Answer":
         return Answer(parts=tuple(part_from(part) for part in body["parts"]), stop=Stop(body["stop"]),
                       usage=Usage(**body["usage"]), model=body["model"], seconds=body["seconds"],
-                      request_id=body["request_id"])
+                      request_id=body["request_id"], overloads=body.get("overloads", 0))
 
 
 def part_json(part: Part) -> dict[str, Any]:
