@@ -22,17 +22,18 @@ def _nothing(text: str = "") -> None:
 class Desk:
     """`proposer` is its name in the ledger and as author. `archive` is for reading; `entries` are those of finished rounds.
 
-    `check` is called where a campaign may be stopped and raises Stopped; `note` tells the person who watches.
+    `key` is what the keys of this round's calls begin with: "round 3/reflective". `check` is called where a campaign may
+    be stopped and raises Stopped; `note` tells the person who watches.
     """
 
     campaign: str
     goal: str
     proposer: str
+    key: str
     caller: Caller
     archive: Archive
     entries: tuple[Entry, ...]
     load: Loader
-    theme: str = ""
     prompts: Path | None = None           # a folder of templates in place of the shipped ones
     max_tokens: int = 8192
     temperature: float | None = None
