@@ -49,6 +49,12 @@ class Ledger:
         with self.database.read() as session:
             return _records(session, session.scalars(query if key is None else query.filter_by(key=key)).all())
 
+    def answers(self, proposer: str) -> tuple[CallRecord, ...]:
+        """Those attempts of a proposer that were answered, oldest first."""
+        query = self._mine().filter_by(proposer=proposer, state="answered").order_by(CallRow.id)
+        with self.database.read() as session:
+            return _records(session, session.scalars(query).all())
+
     def call(self, id: int) -> CallRecord:
         """Raises CampaignError when the campaign made no such call."""
         with self.database.read() as session:
