@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import toml_text
-from agent.proposers.registry import make_proposer
+from agent.proposers.registry import check_kind, make_proposer
 from agent.tables import (
     TABLES,
     BudgetTable,
@@ -30,6 +30,7 @@ from vortex.errors import CampaignError
 
 SHIPPED = Path(__file__).parent.parent / "experiments"
 LIMITS = ("dollars", "tokens", "calls")
+PLATEAU = CampaignTable.model_fields["plateau"].default
 DEFAULT_STAGES = ("static", "numerics", "retrieval", "chain", "speed")
 
 
@@ -48,6 +49,8 @@ class Campaign:
     dollars: float | None = None
     tokens: int | None = None
     calls: int | None = None
+    plateau: int = PLATEAU
+    prompts: str | None = None
     point: OperatingPoint
     knobs: Knobs
     proposers: tuple[ProposerTable, ...]
@@ -60,7 +63,8 @@ class Campaign:
         limits = {name: value for name in LIMITS if (value := getattr(self, name)) is not None}
         return {
             "campaign": {"name": self.name, "goal": self.goal, "seed": self.seed, "controls": list(self.controls),
-                         "seeds": list(self.seeds)},
+                         "seeds": list(self.seeds)} | ({} if self.plateau == PLATEAU else {"plateau": self.plateau})
+            | ({} if self.prompts is None else {"prompts": self.prompts}),
             "budget": {"candidates": self.candidates, "minutes": self.minutes, "round_size": self.round_size} | limits,
             "point": point,
             "proposer": [p.model_dump(mode="json", exclude_none=True) for p in self.proposers],
@@ -121,7 +125,8 @@ def build(toml: TomlText) -> Campaign:
     return Campaign(
         name=head.name, goal=head.goal, seed=head.seed, controls=head.controls, seeds=head.seeds,
         candidates=budget.candidates, minutes=budget.minutes, round_size=budget.round_size,
-        dollars=budget.dollars, tokens=budget.tokens, calls=budget.calls, point=point, knobs=knobs,
+        dollars=budget.dollars, tokens=budget.tokens, calls=budget.calls, plateau=head.plateau, prompts=head.prompts,
+        point=point, knobs=knobs,
         proposers=_proposers(toml), stages=_stages(toml), text=toml.text,
     )
 
@@ -131,7 +136,11 @@ def _proposers(toml: TomlText) -> tuple[ProposerTable, ...]:
     for place, spec in tables(toml, "proposer", ProposerTable):
         with placed(toml, place):
             make_proposer(spec.kind, spec.settings)
+            check_kind(spec.kind, spec.model)
         found.append(spec)
+    if found and not any(spec.weight for spec in found):
+        raise CampaignError("no proposer has a weight", hint="A weight of 0 is for one that waits for a plateau.",
+                            where=toml.where(("proposer", 0, "weight")))
     return tuple(found) or (ProposerTable(kind="evolve"),)
 
 

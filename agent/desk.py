@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from agent.caller import Caller
+from agent.models.pace import Pace
 from search.candidate import Entry, FlowRecord
 from search.store.archive import Archive
 from vortex.errors import CampaignError, VortexError
@@ -23,7 +24,7 @@ class Desk:
     """`proposer` is its name in the ledger and as author. `archive` is for reading; `entries` are those of finished rounds.
 
     `key` is what the keys of this round's calls begin with: "round 3/reflective". `check` is called where a campaign may
-    be stopped and raises Stopped; `note` tells the person who watches.
+    be stopped and raises Stopped; `note` tells the person who watches. `pace` makes calls at once; None: one by one.
     """
 
     campaign: str
@@ -38,6 +39,7 @@ class Desk:
     max_tokens: int = 8192
     temperature: float | None = None
     thinking_tokens: int = 0
+    pace: Pace | None = None
     check: Callable[[], None] = field(default=_nothing)
     note: Callable[[str], None] = field(default=_nothing)
 

@@ -4,11 +4,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import opening
+from agent import memory, opening
+from agent.attendance import Attendance, NobodyLeft
 from agent.campaign import Campaign
+from agent.claims import Claim
 from agent.clock import Clock
+from agent.desks import Models, make_desks, make_models
 from agent.environment import environment
-from agent.judge import Judge, load_untrusted
+from agent.judge import Judge
+from agent.loading import Loading
+from agent.mix import seats
 from agent.prepare import Ready
 from agent.rounds import Rounds
 from agent.stop import Stop, Stopped
@@ -35,14 +40,19 @@ class Outcome:
 
 
 def run(campaign: Campaign, ready: Ready, archive: Archive, watch: Watch, timings: Path | None = None) -> Outcome:
-    """Goes on where the campaign stands. Raises VortexError for an engine or a database that cannot be had."""
+    """Goes on where the campaign stands. Raises VortexError for an engine or a database that cannot be had, and for
+    a language model that cannot be asked where no other proposer is left; what was found is kept."""
+    models = make_models(campaign)
     with opened(campaign, ready.geometry, archive, watch, timings) as loop:
-        rounds = Rounds(campaign, archive, ready)
         archive.set_state(campaign.name, "running")
         finished = False
         try:
             loop.controls()
-            loop.rounds(rounds)
+            loop.rounds(loop.proposing(ready, models))
+            finished = True
+        except NobodyLeft as nobody:
+            if nobody.error is not None:
+                raise nobody.error from None
             finished = True
         except Stopped:
             watch.note(f"stopped; go on with: vortex resume {campaign.name}")
@@ -79,7 +89,7 @@ class Loop:
     """One run of a campaign. Everything it must know after a kill stands in the archive."""
 
     def __init__(self, campaign: Campaign, archive: Archive, judge: Judge, geometry: Geometry) -> None:
-        self._geometry = geometry
+        self._load = Loading(geometry)
         self._campaign = campaign
         self._archive = archive
         self._judge = judge
@@ -99,6 +109,14 @@ class Loop:
             self.enter(Draft(campaign=self._campaign.name, round=0, slot=slot, name=short, flow=flow, tier="control",
                              point=self._campaign.point.with_(**flows.settings(short)), author="built-in"), refusal)
 
+    def proposing(self, ready: Ready, models: Models) -> Rounds:
+        """The rounds of the campaign, with a desk for each proposer that asks a model."""
+        judge, campaign = self._judge, self._campaign
+        desks = make_desks(campaign, models, self._archive, self.loaded, check=judge.stop.check, note=judge.watch.note,
+                           left_s=lambda: 60 * campaign.minutes - judge.clock.total_s)
+        return Rounds(campaign=campaign, archive=self._archive, ready=ready, desks=desks,
+                      attendance=Attendance(seats(campaign.proposers), judge.watch.note))
+
     def rounds(self, rounds: Rounds) -> None:
         """From round 1: proposals, until the candidates or the minutes are used up."""
         for number, count in rounds.sizes():
@@ -112,7 +130,14 @@ class Loop:
                 flow, refusal = self.loaded(proposal.source, f"<{proposal.name}>", proposal.parameters)
                 self.enter(Draft(campaign=self._campaign.name, round=number, slot=slot, name=proposal.name, flow=flow,
                                  point=proposal.point, author=proposal.author, hypothesis=proposal.hypothesis,
-                                 parents=proposal.parents), refusal)
+                                 parents=proposal.parents), refusal and (proposal.refusal or refusal), proposal.claim)
+            self._learn()
+
+    def _learn(self) -> None:
+        """What a finished round taught, where a model reads it."""
+        if any(spec.model for spec in self._campaign.proposers):
+            with self._judge.clock.part("learning"):
+                memory.learn(self._archive, self._campaign.name)
 
     def single(self, draft: Draft, refusal: VortexError | None = None) -> Candidate:
         """Judges one flow beside the controls, in a round of its own; the same flow at the same point is not run again."""
@@ -125,13 +150,15 @@ class Loop:
                parameters: Sequence[Parameter] = ()) -> tuple[FlowRecord, VortexError | None]:
         """A text as a flow's record, and why it is none."""
         with self._judge.clock.part("evaluating"):
-            return load_untrusted(path, text, self._geometry, parameters)
+            return self._load(text, path, parameters)
 
-    def enter(self, draft: Draft, refusal: VortexError | None) -> Candidate:
+    def enter(self, draft: Draft, refusal: VortexError | None, claim: Claim | None = None) -> Candidate:
         """Judges a draft, unless that was done, and tells how the campaign stands. Raises Stopped."""
         self._judge.stop.check()
         if (draft.round, draft.slot) in self._done:
             return self._archive.add_candidate(draft)
+        if claim is not None:
+            memory.hold(self._archive, self._archive.add_candidate(draft), claim)
         candidate = self._judge.judge(draft, refusal)
         self._done.add((draft.round, draft.slot))
         self._spent()

@@ -1,27 +1,43 @@
-"""What the proposals of a round are: a function of the campaign's seed and of the rows of finished rounds alone."""
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+"""What the proposals of a round are: a function of the campaign's seed, of the rows of finished rounds, of the notes, and
+of what models answered.
+
+Answers are recorded by the caller, and what they came to is written down before the first proposal of a round is judged:
+a round that a kill cut short is proposed again, the same, and nothing is paid twice.
+"""
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from random import Random
 
+from agent import mix, written
+from agent.attendance import Attendance
 from agent.campaign import Campaign
+from agent.desk import Desk
+from agent.mix import Seat
+from agent.plateau import stands_still
 from agent.prepare import Ready
 from agent.proposers.base import Parent, Proposal, Round
 from agent.proposers.registry import make_proposer
+from agent.written import Share
 from search import selection
 from search.candidate import Entry
 from search.store.archive import Archive
+from vortex.errors import CallError
 
 PARENTS = 8
 BLIND = ("random", "mass", "everything")
+TURNS = 2                             # how often one proposer is asked in a round, its own share and that of others
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rounds:
-    """Nothing of it is kept anywhere: a round that a kill cut short is proposed again, the same."""
+    """`desks`, by label, are those of proposers that ask a model, without what belongs to one round."""
 
     campaign: Campaign
     archive: Archive
     ready: Ready
+    attendance: Attendance
+    desks: Mapping[str, Desk] = field(default_factory=dict)
 
     def sizes(self) -> Iterator[tuple[int, int]]:
         """(number, how many proposals) of every round that the budget of candidates has room for."""
@@ -30,19 +46,84 @@ class Rounds:
             yield number, min(size, left - (number - 1) * size)
 
     def propose(self, number: int, count: int) -> Sequence[Proposal]:
-        """At most `count`; fewer when the proposers run out of ideas."""
+        """At most `count`; fewer when the proposers run out of ideas. Raises NobodyLeft, PromptError and Stopped."""
+        entries = [entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number]
         rng = Random(f"{self.campaign.seed}/{number}")
-        told = self._told(number, rng)
-        specs = self.campaign.proposers
-        drawn = rng.choices(range(len(specs)), [spec.weight for spec in specs], k=count)
-        found: list[Proposal] = []
-        for index, spec in enumerate(specs):
-            if share := drawn.count(index):
-                found.extend(make_proposer(spec.kind, spec.settings).propose(told, rng, share))
+        told = self._told(number, entries, rng)
+        seats, still = self.attendance.seats, self._stands_still(entries, number)
+        drawn = mix.shares(seats, count, rng, still)
+        before = written.read(self.archive, self.campaign.name, number) if self.desks else None
+        if before is not None:
+            return self._again(before, told, rng)
+        self.attendance.review(entries)
+        shares = self._shares(drawn, told, rng, still)
+        found = [proposal for share in shares for proposal in share.proposals or ()]
+        if found and self.desks:
+            written.write(self.archive, self.campaign.name, number,
+                          [one if one.label in self.desks else replace(one, proposals=None) for one in shares])
         return found
 
-    def _told(self, number: int, rng: Random) -> Round:
-        entries = [entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number]
+    def _shares(self, drawn: Sequence[tuple[Seat, int]], told: Round, rng: Random, still: bool) -> list[Share]:
+        """What each proposer gives; the share of one that fails or has left goes to the others. Raises NobodyLeft."""
+        found: list[Share] = []
+        turns, again, wanted = Counter[str](), Random(f"{self.campaign.seed}/{told.number}/again"), list(drawn)
+        while wanted:
+            missing = sum(self._ask(seat, share, told, rng, turns, found) for seat, share in wanted)
+            others = [seat for seat in self.attendance.present() if turns[seat.label] < TURNS]
+            wanted = mix.shares(others, missing, again, still) if missing and others else []
+        if not any(share.proposals for share in found):
+            self.attendance.review(())
+        return found
+
+    def _ask(self, seat: Seat, count: int, told: Round, rng: Random, turns: Counter[str], found: list[Share]) -> int:
+        """Adds what one proposer gives; how many are missing because it failed, or has left."""
+        if seat not in self.attendance.present():
+            return count
+        turns[seat.label] += 1
+        given: list[Proposal] = []
+        try:
+            for proposal in self._proposals(seat, told, rng, count, turns[seat.label]):
+                given.append(proposal)
+        except CallError as error:
+            self.attendance.failed(seat, error)
+            return count - len(given)
+        else:
+            self.attendance.succeeded(seat)
+            return 0
+        finally:
+            found.append(Share(seat.label, count, tuple(given[:count])))
+
+    def _proposals(self, seat: Seat, told: Round, rng: Random, count: int, turn: int = 1) -> Iterator[Proposal]:
+        """Raises CallError after what it gives. A proposer that asks a model draws by itself: it may be absent next time."""
+        proposer, desk = make_proposer(seat.spec.kind, seat.spec.settings), self.desks.get(seat.label)
+        if desk is not None:
+            key = f"round {told.number}/{seat.label}" + (f" again {turn}" if turn > 1 else "")
+            told = replace(told, desk=replace(desk, key=key, entries=self._finished(told.number)))
+            rng = Random(f"{self.campaign.seed}/{key}")
+        for proposal in proposer.propose(told, rng, count):
+            yield replace(proposal, author=seat.label)
+
+    def _again(self, shares: Sequence[Share], told: Round, rng: Random) -> list[Proposal]:
+        """The proposals of a round of which it is written what models gave to it."""
+        by_label = {seat.label: seat for seat in self.attendance.seats}
+        found: list[Proposal] = []
+        for share in shares:
+            given = share.proposals
+            found.extend(self._proposals(by_label[share.label], told, rng, share.count) if given is None else given)
+        return found
+
+    def _stands_still(self, entries: Sequence[Entry], number: int) -> bool:
+        """Whether the weights after a plateau hold; told when they begin to."""
+        patience = self.campaign.plateau
+        if all(spec.after_plateau is None for spec in self.campaign.proposers) or not stands_still(entries, number, patience):
+            return False
+        self.attendance.note(f"round {number}: no gain over {patience} rounds, the proposers' weights are those after a plateau")
+        return True
+
+    def _finished(self, number: int) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number)
+
+    def _told(self, number: int, entries: Sequence[Entry], rng: Random) -> Round:
         chosen = selection.choose(entries, number, rng, PARENTS)
         known = frozenset((e.candidate.flow.hash, e.candidate.point.hash) for e in entries)
         return Round(number=number, parents=tuple(_parents(chosen)), seeds=self.ready.seeds, known=known,

@@ -36,6 +36,8 @@ class CampaignTable(Table):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     controls: Names = DEFAULT_CONTROLS
     seeds: Names = ()                                                 # flows the evolver starts from; none: all built-in ones
+    plateau: Annotated[int, Field(ge=1)] = 4                          # rounds without gain until after_plateau weights hold
+    prompts: str | None = None                                        # a folder of templates in place of the shipped ones
 
 
 class BudgetTable(Table):
@@ -61,7 +63,7 @@ class ProposerTable(NamedTable):
     """`model` and what follows it are for proposers that ask one; the limits are for this proposer's calls alone."""
 
     kind: str
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Annotated[float, Field(ge=0)] = 1.0                       # its share of a round's proposals
     after_plateau: Annotated[float | None, Field(ge=0)] = None        # the weight once the frontier stands still
     model: Annotated[str | None, Field(min_length=1)] = None
     base_url: Annotated[str | None, Field(pattern=r"^https?://[^\s@?#]+$")] = None     # holds no key

@@ -3,11 +3,16 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agent.proposers import knobs, merge, one_shot, reflective
 from agent.proposers.base import Proposer
 from agent.proposers.evolve import make_evolver
 from vortex.errors import CampaignError
 
-PROPOSERS: dict[str, Callable[[Mapping[str, Any]], Proposer]] = {"evolve": make_evolver}
+PROPOSERS: dict[str, Callable[[Mapping[str, Any]], Proposer]] = {
+    "evolve": make_evolver, one_shot.KIND: one_shot.make, reflective.KIND: reflective.make, merge.KIND: merge.make,
+    knobs.KIND: knobs.make,
+}
+WITHOUT_MODEL = ("evolve", knobs.KIND)          # those that propose without one; knobs may be given one as well
 
 
 def make_proposer(kind: str, settings: Mapping[str, Any]) -> Proposer:
@@ -17,3 +22,12 @@ def make_proposer(kind: str, settings: Mapping[str, Any]) -> Proposer:
         nearest = f"Did you mean {near[0]!r}? " if near else ""
         raise CampaignError(f"there is no proposer {kind!r}", hint=f"{nearest}Kinds: {', '.join(PROPOSERS)}.")
     return PROPOSERS[kind](settings)
+
+
+def check_kind(kind: str, model: str | None) -> None:
+    """Raises CampaignError for a proposer that needs a model and is given none, or is given one and takes none."""
+    if not model and kind not in WITHOUT_MODEL:
+        raise CampaignError(f"proposer {kind} needs a model",
+                            hint='For example: model = "claude-sonnet-4-5", or model = "scripted:answers.jsonl".')
+    if model and kind == "evolve":
+        raise CampaignError("proposer evolve asks no model", hint="Leave model out, or choose another kind.")

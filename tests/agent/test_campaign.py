@@ -33,7 +33,7 @@ SETTINGS = ", ".join(OperatingPoint.model_fields) + "."
 MISTAKES = [
     ("seed = 7", "sed = 7", 3,
      "CampaignError\n    sed = 7\n  unknown key 'sed' in [campaign]\n"
-     "  Did you mean 'seed'? Allowed in [campaign]: name, goal, seed, controls, seeds."),
+     "  Did you mean 'seed'? Allowed in [campaign]: name, goal, seed, controls, seeds, plateau, prompts."),
     ("[budget]", "[budgets]", 5,
      "CampaignError\n    [budgets]\n  unknown key 'budgets' in the file\n"
      "  Did you mean 'budget'? Allowed in the file: campaign, budget, point, proposer, stage."),
@@ -57,7 +57,7 @@ MISTAKES = [
      "BudgetError\n    schedule_policy = \"return 1 +\\n rate;\"\n"
      "  rate is not declared (line 2 of schedule_policy)\n  " + HINT),
     ('kind = "evolve"', 'kind = "evolv"', 11,
-     "CampaignError\n    [[proposer]]\n  there is no proposer 'evolv'\n  Did you mean 'evolve'? Kinds: evolve."),
+     "CampaignError\n    [[proposer]]\n  there is no proposer 'evolv'\n  Did you mean 'evolve'? Kinds: evolve, one-shot, reflective, merge, knobs."),
     ('kind = "evolve"', 'kind = "evolve"\ncrossovr = 0.1', 11,
      "CampaignError\n    [[proposer]]\n  evolve: crossovr: extra inputs are not permitted\n"
      "  Settings of evolve: crossover, turn, seeds, tries."),
