@@ -15,6 +15,7 @@ COMMANDS = {
     "frontier": "The candidates that no other beats, with their intervals.",
     "show": "One candidate: source, report, lineage.",
     "why": "Why a candidate is, or is not, on the frontier.",
+    "notebook": "What a campaign learned: hypotheses with verdicts, what failed, what is open.",
     "eval": "Judge one flow beside the controls.",
     "export": "Write a candidate into a folder to take home.",
     "verify": "Rerun an exported candidate here and compare with its manifest.",
@@ -23,6 +24,8 @@ COMMANDS = {
     "flows": "The built-in flows; or the source of one.",
     "ops": "The words of the language; or one of them.",
     "calibrate": "The parameter file of a flow that needs a model's own numbers.",
+    "prompt": "What a language model would be told now.",
+    "mcp": "Serve a campaign's tools to a coding agent (Model Context Protocol).",
     "doctor": "What is installed and usable here.",
 }
 

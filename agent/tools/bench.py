@@ -3,11 +3,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from agent.campaign import Campaign
 from agent.claims import Claim
 from agent.cli.text import columns
+from agent.fences import blocks
 from agent.judge import load_untrusted
 from search.candidate import DENSE, Candidate, Entry, FlowRecord
 from vortex import flows
@@ -24,12 +24,14 @@ class ToolError(VortexError):
     """A tool asked for something that it does not give."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """An entry of the notebook, as tools tell it."""
+class Line(Protocol):
+    """An entry of the notebook, as far as tools tell of it."""
 
-    kind: str
-    text: str
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,8 @@ class Bench:
         if "\n" in named.strip():
             if len(named) > MOST_SOURCE:
                 raise ToolError(f"the text is longer than {MOST_SOURCE:,} characters", hint="A flow is a page at most.")
-            return Flow(name="flow", source=named)
+            within = blocks(named) if named.lstrip().startswith(("```", "~~~")) else []
+            return Flow(name="flow", source=within[0].text if within else named)
         name = named.strip()
         if name in self.drafts:
             return self.drafts[name]
@@ -133,13 +136,13 @@ def _load(geometry: Geometry, text: str, path: str, parameters: Sequence[Paramet
     return load_untrusted(path, text, geometry, parameters)
 
 
-def about(campaign: Campaign) -> str:
-    """Goal, point, knobs and stages of a campaign."""
-    point = ", ".join(f"{name} {value}" for name, value in campaign.point.model_dump(mode="json").items()
-                      if value not in ([], 0, None))
-    knobs = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in campaign.knobs) or "none"
-    stages = [("stage", " ".join((s.name, *(f"{k}={v}" for k, v in s.settings.items())))) for s in campaign.stages]
-    return columns([("campaign", campaign.name), ("goal", campaign.goal or "-"), ("point", point), ("knobs", knobs), *stages])
+def about(name: str, goal: str, point: OperatingPoint, knobs: Sequence[tuple[str, Sequence[Any]]],
+          stages: Sequence[Mapping[str, Any]]) -> str:
+    """Goal, point, knobs and stages of a campaign, as `read` tells of them."""
+    settings = ", ".join(f"{key} {value}" for key, value in point.model_dump(mode="json").items() if value not in ([], 0, None))
+    turned = "; ".join(f"{knob}: {', '.join(map(str, values))}" for knob, values in knobs) or "none"
+    told = [("stage", " ".join((stage["name"], *(f"{k}={v}" for k, v in stage.items() if k != "name")))) for stage in stages]
+    return columns([("campaign", name), ("goal", goal or "-"), ("point", settings), ("knobs", turned), *told])
 
 
 def _of(candidate: Candidate) -> Flow:

@@ -72,6 +72,7 @@ class Toolbox:
     specs: Sequence[Spec]
     bench: Bench
     most_characters: int = MOST_CHARACTERS
+    bounded: bool = True                  # by the most calls of each tool; not where a person's own agent works for days
     used: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -95,7 +96,7 @@ class Toolbox:
         if call.broken:
             raise ToolError("the arguments are not JSON", hint=f"{found.name} takes an object with: {_names(found)}.")
         self.used[found.name] += 1
-        if self.used[found.name] > found.most_calls:
+        if self.bounded and self.used[found.name] > found.most_calls:
             raise ToolError(f"{found.name} was used {found.most_calls} times, which is all it may be here",
                           hint="Submit what you have.")
         try:

@@ -57,11 +57,16 @@ def show(bench: Bench, asked: Number) -> str:
     """Everything about one candidate: why it was tried, what each stage measured, why it is or is not on the frontier,
     what it descends from, and its text."""
     entry = bench.candidate(asked.candidate)
+    return f"{told(bench, entry)}\n\n{entry.candidate.flow.source.rstrip()}"
+
+
+def told(bench: Bench, entry: Entry) -> str:
+    """What `show` says of a candidate above its text."""
     one, known = entry.candidate, frontier_of(bench.entries())
     rows = [(f"{one.id}", f"{one.name}, round {one.round}, by {one.author}"), ("claim", one.hypothesis or "-"),
             ("point", ", ".join(f"{k} {getattr(one.point, k)}" for k, _ in bench.knobs) or "the campaign's"),
             ("lineage", "; ".join(f"{a.id} {a.name}" for a in _lineage(bench, one)) or "none"), *_stages(entry.report)]
-    return "\n\n".join((columns(rows), why(known, entry), one.flow.source.rstrip()))
+    return f"{columns(rows)}\n\n{why(known, entry)}"
 
 
 def query(bench: Bench, asked: Query) -> str:

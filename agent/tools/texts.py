@@ -2,9 +2,10 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from agent.claims import OBJECTIVES, Claim, Direction, Prediction
+from agent.claim_text import predictions
+from agent.claims import OBJECTIVES, Claim
 from agent.cli.text import columns
 from agent.tools.bench import Bench, Flow, Submission, ToolError
 from agent.tools.box import Arguments, Spec, spec
@@ -23,7 +24,13 @@ CONTEXTS = (1024, 8192, 32768)
 MOST_DRAFTS = 24
 WHICH = "A flow: its whole text, the name of a draft or of a built-in flow, or a candidate's number."
 FlowText = Annotated[str, Field(min_length=1, description=WHICH)]
-Knobs = Annotated[dict[str, Any], Field(default_factory=dict, description="Knobs of the campaign at other values: {\"topk_ratio\": 0.125}.")]
+Knobs = Annotated[dict[str, Any], Field(default_factory=dict,
+                                        description="Knobs of the campaign at other values: {\"topk_ratio\": 0.125}.")]
+PREDICTION = {
+    "type": "array", "minItems": 1, "items": {"type": "array", "items": {"type": ["string", "number", "null"]}},
+    "description": "What measurement will show: lists of objective, direction (up, down, same) and amount or null. "
+                   f'Objectives: {", ".join(OBJECTIVES)}. For example [["accuracy", "up", 0.02]].',
+}
 Words = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
@@ -53,17 +60,11 @@ class Draft(Arguments):
     source: Annotated[str, Field(min_length=1, description="The whole text of the flow.")]
 
 
-class Predicted(Arguments):
-    objective: Annotated[str, Field(description=f"One of: {', '.join(OBJECTIVES)}.")]
-    direction: Direction
-    amount: float | None = None
-
-
 class Submit(Arguments):
     name: Annotated[str, Field(min_length=1, max_length=80, description="A few words for people: what is new about it.")]
-    flow: FlowText
+    source: FlowText
     mechanism: Annotated[Words, Field(description="Why it should help, in a sentence or two.")]
-    prediction: Annotated[tuple[Predicted, ...], Field(min_length=1, max_length=6, description="What measurement will show.")]
+    prediction: Annotated[Any, WithJsonSchema(PREDICTION)]
     refuted_by: Annotated[Words, Field(description="What would show that the idea is wrong.")]
     parents: Annotated[tuple[int, ...], Field(max_length=4, description="Candidates it was made of.")] = ()
     knobs: Knobs
@@ -121,7 +122,7 @@ def submit(bench: Bench, asked: Submit) -> str:
     It must be legal and new; nothing that is refused costs a place."""
     if bench.submit is None:
         raise ToolError("nothing can be submitted here")
-    flow, point = bench.flow(asked.flow), bench.turned(asked.knobs)
+    flow, point = bench.flow(asked.source), bench.turned(asked.knobs)
     digest, graph = bench.legal(flow)
     entries = bench.entries()
     known = next((e.candidate for e in entries if (e.candidate.flow.hash, e.candidate.point.hash) == (digest, point.hash)), None)
@@ -130,11 +131,11 @@ def submit(bench: Bench, asked: Submit) -> str:
                         hint=f"Read what became of it: show {known.id}. Change the algorithm, or turn a knob.")
     for number in asked.parents:
         bench.candidate(number)
-    unknown = next((one.objective for one in asked.prediction if one.objective not in OBJECTIVES), None)
-    if unknown is not None:
-        raise ToolError(f"there is no objective {unknown!r}", hint=f"Objectives: {', '.join(OBJECTIVES)}.")
-    claim = Claim(mechanism=asked.mechanism, refuted_by=asked.refuted_by,
-                  prediction=tuple(Prediction(one.objective, one.direction, one.amount) for one in asked.prediction))
+    predicted = tuple(predictions(asked.prediction))
+    if not predicted:
+        raise ToolError("the prediction says nothing that measurement can answer",
+                        hint=f'Write [["accuracy", "up", 0.02], ["speed", "same"]]. Objectives: {", ".join(OBJECTIVES)}.')
+    claim = Claim(mechanism=asked.mechanism, refuted_by=asked.refuted_by, prediction=predicted)
     named = Flow(name=" ".join(asked.name.split()), source=flow.source, parameters=flow.parameters)
     return bench.submit(Submission(flow=named, graph=graph, hash=digest, point=point, claim=claim, parents=asked.parents))
 
