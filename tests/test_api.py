@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 import vortex
 from vortex import flows
@@ -274,3 +275,33 @@ def test_a_flow_whose_parameters_fit_one_model_is_loaded_for_it() -> None:
     q, k, v = made([200], channels=32)
     with pytest.raises(VortexError, match="inner sizes 32 and 64 differ"):
         vortex.select_blocks(flow, q, k, v, POINT)
+
+
+LEARNED = '''
+from vortex import ops, register, vFlowMLA
+
+
+@register("learned")
+class Learned(vFlowMLA):
+    """One query of all heads, as a learned matrix of the layer makes it."""
+
+    def forward_cache(self, cache):
+        cache["c"] = cache["latent"].mean(dim=1)
+
+    def forward_indexer(self, q, cache):
+        query = q.reshape(1, q.shape[1] * q.shape[2]) @ ops.param("w.safetensors", "compress").T
+        return ops.topk(query @ cache["c"].T)
+'''
+
+
+@pytest.mark.parametrize(("layers", "group", "channels"), [(2, 5, 36), (1, 20, 576)])
+def test_a_learned_latent_flow_is_loaded_for_its_sizes(tmp_path: Path, layers: int, group: int, channels: int) -> None:
+    weight = np.random.default_rng(0).standard_normal((layers, channels, group * channels)).astype(np.float32)
+    save_file({"compress": weight}, tmp_path / "w.safetensors")
+    (tmp_path / "learned.py").write_text(LEARNED)
+    flow = vortex.load_flow(tmp_path / "learned.py")
+    latent, q = made([200], heads=1, channels=channels)[1], made([200], heads=1, group=group, channels=channels)[0]
+    blocks, _ = vortex.select_blocks(flow, q, latent, None, POINT, layer=layers - 1)
+    means = latent[0][:176, 0].double().unflatten(0, (11, 16)).mean(1)[1:]
+    scores = means @ torch.from_numpy(weight[-1]).double() @ q[0].double().flatten()
+    assert blocks[0][0] == [0, *sorted((scores.topk(2).indices + 1).tolist()), 11, 12]

@@ -11,7 +11,7 @@ from agent.cli.options import Json
 from agent.cli.text import columns, to_json
 from vortex import flows
 from vortex.compiler.bits import field_bytes
-from vortex.compiler.front import load, load_usual
+from vortex.compiler.front import latent_of, load, load_usual
 from vortex.compiler.identity.form import identity
 from vortex.compiler.submission import Submission, load_submission
 from vortex.config import OperatingPoint
@@ -32,7 +32,8 @@ def command(
 ) -> None:
     """Check flows and submissions: loads, traces and checks them for a geometry. Exit code 2 when one is not legal."""
     geometry = _asked(block_size, head_dim, group) if model is None else _geometry(model, block_size or 16)
-    how = _How(name=name, model=model, geometry=geometry, block_size=block_size)
+    latent = latent_of(block_size or 16, head_dim, group) if model is None else None
+    how = _How(name=name, model=model, geometry=geometry, latent=latent, block_size=block_size)
     if len(files) == 1 and not Path(files[0]).is_dir():
         told = _checked(files[0], how, alone=True)
         print(to_json(told.body) if json else told.text + ("" if told.body["ok"] else "\n1 error. Nothing was compiled."))
@@ -50,11 +51,12 @@ def command(
 
 @dataclass(frozen=True, kw_only=True)
 class _How:
-    """What was asked for; no geometry: the usual one."""
+    """What was asked for; no geometry: the usual one. `latent`: that of a latent flow, where it was asked for in sizes."""
 
     name: str | None
     model: str | None
     geometry: Geometry | None
+    latent: Geometry | None
     block_size: int | None
 
 
@@ -96,7 +98,8 @@ def _checked(file: str, how: _How, alone: bool = False) -> _Told:
             submission = load_submission(file, _at(how.model) if how.model else _of_a_model_here)
             return _told(file, submission.graph, submission)
         _, text, path = flows.read(file)
-        found = load(text, path, how.geometry, how.name) if how.geometry else load_usual(text, path, how.name, how.block_size)
+        found = load(text, path, how.geometry, how.name, latent=how.latent) if how.geometry else \
+            load_usual(text, path, how.name, how.block_size)
         return _told(file, found)
     except VortexError as error:
         if alone and isinstance(error, FlowNotFound) and not error.where.path:

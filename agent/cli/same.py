@@ -1,5 +1,6 @@
 """`vortex same A B`: are two flows one algorithm, and by which laws?"""
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from agent.cli.options import Json
 from agent.cli.text import columns, to_json
 from vortex import flows
-from vortex.compiler.front import load, load_usual
+from vortex.compiler.front import latent_of, load, load_usual
 from vortex.compiler.identity.explain import WRITTEN_ALIKE, Comparison, explain
 from vortex.ir import Geometry
 
@@ -27,8 +28,13 @@ def command(
     (name_a, text_a, path_a), (name_b, text_b, path_b) = flows.read(a), flows.read(b)
     usual = Geometry()
     asked = Geometry(block_size or usual.block_size, head_dim or usual.head_dim, group or usual.group)
-    one = load(text_a, path_a, asked) if head_dim or group else load_usual(text_a, path_a, block_size=block_size)
-    other = load(text_b, path_b, one.geometry if not one.geometry.latent else asked)
+    latent = latent_of(asked.block_size, head_dim, group)
+    one = load(text_a, path_a, asked, latent=latent) if head_dim or group else load_usual(text_a, path_a, block_size=block_size)
+    if one.geometry.latent:
+        asked, latent = replace(asked, block_size=one.geometry.block_size), one.geometry
+    else:
+        asked, latent = one.geometry, replace(latent, block_size=one.geometry.block_size)
+    other = load(text_b, path_b, asked, latent=latent)
     found = explain(one, other)
     print(to_json(_body(found, (name_a, name_b))) if json else _text(found, (name_a, name_b)))
     raise typer.Exit(0 if found.same else 1)

@@ -53,6 +53,18 @@ def test_the_geometry_decides_what_is_the_same() -> None:
     assert same("quest", "lserve", "--block-size", "32") == 1
 
 
+def test_the_sizes_asked_for_hold_for_latents_too(capsys: pytest.CaptureFixture[str]) -> None:
+    hashes = set()
+    for sizes in ([], ["--group", "16"], ["--head-dim", "288"]):
+        assert same("mla-centroid", "mla_centroid", *sizes, "--json") == 0
+        hashes.add(json.loads(capsys.readouterr().out)["a"]["hash"])
+    assert len(hashes) == 3
+    with pytest.raises(SystemExit):
+        main(["check", "mla-centroid", "--head-dim", "288", "--group", "16", "--json"])
+    told = json.loads(capsys.readouterr().out)["geometry"]
+    assert (told["head_dim"], told["kv_lora_rank"], told["group"]) == (288, 256, 16)
+
+
 def test_what_cannot_be_read_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "broken.py").write_text(SHIFTED.replace(".mean(dim=2)", ""))
     assert same("centroid", tmp_path / "broken.py") == 2

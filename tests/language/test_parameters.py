@@ -145,7 +145,7 @@ REFUSED: list[tuple[Callable[[Path], object], str]] = [
     (of_key("empty"), r"has the shape \[0, 3\]"),
     (of_key("whole"), "is of the type I32"), (of_key("double"), "is of the type F64"),
     (of_key("nan"), "holds a number that is not finite"),
-    (large((1, 1 << 21)), "is too large"), (large((9, 1024, 1024)), "is too large"),
+    (large((1, 1 << 24)), "is too large"), (large((9, 1024, 1024)), "is too large"),
     (large((5, 1024, 1024), (5, 1024, 1024)), "the parameters of the flow take more than 32 MiB"),
     (out_of_the_folder, "leads out of the folder"), (a_circle, "a.safetensors cannot be read|leads out"),
     (pipe, "is not a file"), (no_file, "is not a file"), (huge, "is larger than 64 MiB"),

@@ -1,51 +1,73 @@
 """The front half of the pipeline, which needs no torch: text to canonical Graph."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice, product
 
 from vortex.compiler.passes import canonical
-from vortex.errors import FlowContractError, FlowError, ShapeMismatch
+from vortex.errors import FlowContractError, ShapeMismatch
 from vortex.ir import Geometry, Graph, Parameter
-from vortex.language.check import check
+from vortex.language.check import LARGEST, check
 from vortex.language.flow import vFlowMLA
 from vortex.language.loader import load_flow
+from vortex.language.parameters import named_in
 from vortex.language.trace import trace
 
 BLOCK_SIZES = (16, 32, 64, 1)
 HEAD_DIMS = (128, 64, 256, 96, 192, 80, 32)
+MOST_TRIALS = 64
 
 
 def load(text: str, path: str, geometry: Geometry, name: str | None = None,
-         parameters: Sequence[Parameter] = ()) -> Graph:
+         parameters: Sequence[Parameter] = (), latent: Geometry | None = None) -> Graph:
     """The Graph of the flow that `text` registers as `name` (without one: of the last).
 
-    A latent flow (vFlowMLA) that is asked for at a geometry of keys and values is read at the usual latent one.
+    A latent flow (vFlowMLA) that is asked for at a geometry of keys and values is read at `latent`, else at the usual one.
     Raises FlowError, placed in `path`, when the text is not a legal flow.
     """
     flow = load_flow(text, path, name, parameters)
     if issubclass(flow, vFlowMLA) and not geometry.latent:
-        geometry = Geometry.of_latent(geometry.block_size)
+        geometry = latent or Geometry.of_latent(geometry.block_size)
     graph = trace(flow, geometry)
     check(graph)
     return canonical(graph)
+
+
+def latent_of(block_size: int = 16, channels: int | None = None, group: int | None = None) -> Geometry:
+    """The latent geometry of so many channels, of which eight ninths are content, as in DeepSeek's 512 of 576."""
+    usual = Geometry.of_latent(block_size)
+    channels = channels or usual.head_dim
+    rank = max(1, channels * 8 // 9)
+    return Geometry.of_latent(block_size, rank, channels - rank, group or usual.group)
 
 
 def load_usual(text: str, path: str, name: str | None = None, block_size: int | None = None) -> Graph:
     """The Graph at the usual geometry, for flows that come without a model.
 
     A flow that asserts its sizes is read at the first block size that it takes, and one whose parameter files do not fit
-    at the first head_dim that they fit. Raises FlowError, that of the usual geometry.
+    at the first head_dim and group that they fit. Raises FlowError, that of the usual geometry.
     """
+    size = block_size or BLOCK_SIZES[0]
     try:
-        return load(text, path, Geometry(block_size or BLOCK_SIZES[0]), name)
-    except (FlowContractError, ShapeMismatch) as error:
-        for geometry in _others(error, text, block_size):
+        return load(text, path, Geometry(size), name)
+    except FlowContractError:
+        for other in BLOCK_SIZES[1:] if block_size is None and "assert" in text else ():
             with suppress(FlowContractError, ShapeMismatch):
-                return load(text, path, geometry, name)
+                return load(text, path, Geometry(other), name)
+        raise
+    except ShapeMismatch:
+        # A shape that does not fit is a mistake at any size, but for shapes that a file decides.
+        parameters = named_in(text, path)
+        for heads, latent in islice(_fitting(parameters, size), MOST_TRIALS if parameters else 0):
+            with suppress(FlowContractError, ShapeMismatch):
+                return load(text, path, heads, name, parameters, latent)
         raise
 
 
-def _others(error: FlowError, text: str, block_size: int | None) -> list[Geometry]:
-    """A shape that does not fit is a mistake at any size, but for shapes that a file decides."""
-    if isinstance(error, FlowContractError):
-        return [Geometry(size) for size in BLOCK_SIZES[1:]] if block_size is None and "assert" in text else []
-    return [Geometry(block_size or BLOCK_SIZES[0], head_dim) for head_dim in HEAD_DIMS[1:]] if ".safetensors" in text else []
+def _fitting(parameters: Sequence[Parameter], block_size: int) -> Iterator[tuple[Geometry, Geometry]]:
+    """Sizes that parameters may be made for, likely ones first: of keys and values, and of latents."""
+    sizes = sorted({size for p in parameters for size in p.shape[-2:]}, reverse=True)
+    shares = {b // a for a, b in product(sizes, sizes) if a > 1 and b % a == 0}
+    channels = [None, *(size for size in sizes if size <= LARGEST.head_dim)]
+    groups = [None, *(size for size in sorted({*sizes, *shares}, reverse=True) if size <= LARGEST.group)]
+    for head_dim, group in [*((size, None) for size in HEAD_DIMS), *((size, group) for group in groups for size in channels)]:
+        yield Geometry(block_size, head_dim or HEAD_DIMS[0], group or Geometry().group), latent_of(block_size, head_dim, group)

@@ -6,7 +6,9 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ from safetensors import SafetensorError, deserialize
 
 from vortex.errors import ParameterError
 from vortex.ir import Graph, Parameter
-from vortex.language.ops.shapes import LARGEST, shown
+from vortex.language.ops.shapes import LARGEST_CONST, shown
 
-MOST_BYTES = 32 << 20       # of float32, all parameters of a flow together
+MOST_BYTES = 4 * LARGEST_CONST      # of float32, all parameters of a flow together
 MOST_FILE = 64 << 20        # bytes of one file, which may hold other keys too
 MOST_KEY = 200
 FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}\.safetensors")
+QUOTED = re.compile(r"""["']([^"'\n]{1,200})["']""")
 TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 USAGE = 'Write ops.param("name.safetensors", "key"); the file lies next to the flow\'s text.'
 
@@ -38,10 +41,9 @@ def checked_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
     if not 2 <= len(shape) <= 4 or min(shape) < 1:
         raise ParameterError(f"{name} has the shape {list(shape)}",
                              hint="It is [rows, cols], [layers, rows, cols] or [layers, kv heads, rows, cols].")
-    if math.prod(shape[-2:]) > LARGEST or size_of(shape) > MOST_BYTES:
+    if size_of(shape) > MOST_BYTES:
         raise ParameterError(f"{name} of the shape {list(shape)} is too large",
-                             hint=f"[rows, cols] hold {LARGEST:,} numbers at most, and the parameters of a flow "
-                                  f"{MOST_BYTES >> 20} MiB in float32.")
+                             hint=f"The parameters of a flow hold {MOST_BYTES >> 20} MiB in float32 at most.")
     return tuple(shape)
 
 
@@ -66,6 +68,16 @@ def folder_of(path: str) -> Path | None:
         return Path(path).parent if not path.startswith("<") and Path(path).is_file() else None
     except OSError:
         return None       # a name too long for a file
+
+
+def named_in(text: str, path: str) -> tuple[Parameter, ...]:
+    """The parameters whose file and key stand in quotes in `text`, as far as they can be read."""
+    words = list(dict.fromkeys(QUOTED.findall(text)))
+    found = Parameters(folder_of(path))
+    for file, key in product(filter(FILE.fullmatch, words), words):
+        with suppress(ParameterError):
+            found.find(file, key)
+    return found.declared
 
 
 class Parameters:

@@ -7,6 +7,7 @@ from vortex.ir import Geometry, Lead, Type
 
 LARGEST_NUMBER = 3.4e38
 LARGEST = 1 << 20     # numbers in one value of a block: what still fits beside its neighbours
+LARGEST_CONST = 1 << 23     # of a constant, which is there once: a matrix from all heads of a latent query to one fits
 
 Attrs = Mapping[str, Any]
 
@@ -19,9 +20,10 @@ def joint_lead(types: Sequence[Type]) -> Lead:
 
 def sized(lead: Lead, rows: int, cols: int) -> Type:
     """A type that is not absurdly large. Raises ShapeMismatch."""
-    if rows * cols > LARGEST:
+    most = LARGEST_CONST if lead is Lead.CONST else LARGEST
+    if rows * cols > most:
         raise ShapeMismatch(f"the result {Type(lead, rows, cols)} holds {rows * cols:,} numbers",
-                            hint=f"A value may hold {LARGEST:,} numbers; reduce or slice first.")
+                            hint=f"A value may hold {most:,} numbers; reduce or slice first.")
     return Type(lead, rows, cols)
 
 
