@@ -3,13 +3,16 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from agent.memory import about_of, recall
+from agent.patterns import Memo
 from agent.proposers.base import Parent, Round
 from evaluator import statistics
 from evaluator.report import Estimate, Status
 from search.candidate import Entry
 from search.frontier import Frontier, Place, Standing, frontier
+from search.store.notes import Note
 from search.why import why
 from search.words import accuracy_text, bytes_text, length_text, lengths_text, share_text, speed_text
 from vortex.budget import num_blocks
@@ -17,7 +20,8 @@ from vortex.compiler.cost import ITEMSIZE, Shape, cost
 from vortex.config import OperatingPoint
 from vortex.language.source import to_source
 
-MOST_PARENTS, MOST_SIBLINGS, MOST_FAILURES, MOST_FRONTIER, MOST_NOTES = 8, 24, 12, 24, 12
+MOST_PARENTS, MOST_SIBLINGS, MOST_FAILURES, MOST_FRONTIER = 8, 24, 12, 24
+MOST_REMEMBERED = 4_000               # characters of what memory recalls
 MOST_SOURCE = 3_000                   # characters of one flow
 CONTEXT = 8192                        # tokens that costs are told for, before any speed was measured
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -25,19 +29,6 @@ FAILED = (Status.REJECTED, Status.COMPILE, Status.NUMERICS, Status.GATE, Status.
           Status.CRASH, Status.HACK)
 PLACES = {Place.BEST: "on the frontier", Place.NEAR: "within noise of the frontier", Place.BEATEN: "beaten",
           Place.CONTROL: "control"}
-
-
-class NoteLike(Protocol):
-    """What is asked of a note of the archive; a vetoed one is not told."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def pinned(self) -> bool: ...
-    @property
-    def vetoed(self) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +103,13 @@ class Failure:
     names: tuple[str, ...]
 
 
-def gather(round: Round, entries: Sequence[Entry], *, goal: str = "", notes: Iterable[NoteLike] = (),
+def gather(round: Round, entries: Sequence[Entry], *, goal: str = "", notes: Iterable[Note] = (), theme: str = "",
            hardware: Mapping[str, Any] | None = None) -> Told:
-    """What `entries`, those of finished rounds, tell a proposer that is to build on `round.parents`."""
+    """What `entries`, those of finished rounds, tell a proposer that is to build on `round.parents`.
+
+    Of `notes` those count that earlier rounds left, as far as they bear on the parents and the theme. `hardware` is a
+    record of the archive's environments; without one it is that of the dense control.
+    """
     known = frontier(entries)
     by_id = {entry.candidate.id: entry for entry in entries}
     parents = tuple({(p.id, p.name, p.point.hash): p for p in round.parents}.values())[:MOST_PARENTS]
@@ -125,13 +120,14 @@ def gather(round: Round, entries: Sequence[Entry], *, goal: str = "", notes: Ite
     return Told(
         number=round.number, goal=goal, point=_point(round.point), sizes=_sizes(round), costs=_costs(round, _context(dense)),
         knobs=tuple(f"{name}: {', '.join(map(str, values))}" for name, values in round.knobs),
-        hardware=_hardware(hardware or {}, dense), lengths=_lengths(known),
+        hardware=_hardware(hardware or _machine(round, dense), dense), lengths=_lengths(known),
         controls=tuple(_standing(one) for one in known.standings if one.candidate.tier == "control"),
         frontier=tuple(_standing(one) for one in _ordered(known))[:MOST_FRONTIER],
         parents=tuple(_ancestor(parent, by_id, known) for parent in parents),
         siblings=tuple(_outcome(entry, known) for entry in _telling(siblings, known)[:MOST_SIBLINGS]),
         failures=tuple(_failures(e for e in judged if e not in siblings))[:MOST_FAILURES],
-        notes=_notes(notes), tried=len(judged), failed=sum(e.candidate.status in FAILED for e in judged),
+        notes=_remembered(round, entries, notes, theme), tried=len(judged),
+        failed=sum(e.candidate.status in FAILED for e in judged),
     )
 
 
@@ -170,6 +166,13 @@ def _hardware(record: Mapping[str, Any], dense: Entry | None) -> str:
         parts.append(f"a dense step of {speed.facts.get('batch', 1)} requests of {lengths} tokens takes "
                      f"{speed.metrics['step_ms'].value:.3g} ms")
     return "; ".join(parts)
+
+
+def _machine(round: Round, dense: Entry | None) -> Mapping[str, Any]:
+    """Where the dense control was measured, as far as the round has an archive to ask."""
+    if round.desk is None or dense is None:
+        return {}
+    return next(iter(round.desk.archive.environments(dense.candidate)), {})
 
 
 def _context(dense: Entry | None) -> int:
@@ -267,11 +270,15 @@ def _failures(entries: Iterable[Entry]) -> list[Failure]:
             for number, _, (stage, code, _), same in sorted(found, key=lambda one: one[:2], reverse=True)]
 
 
-def _notes(notes: Iterable[NoteLike]) -> dict[str, tuple[str, ...]]:
-    """By kind, those that a person pinned first, else in the order in which they come, which is that of relevance."""
-    kinds: dict[str, list[NoteLike]] = defaultdict(list)
-    for note in notes:
-        if not note.vetoed:
-            kinds[note.kind].append(note)
-    return {kind: tuple(note.text for note in sorted(kinds[kind], key=lambda note: not note.pinned))[:MOST_NOTES]
-            for kind in sorted(kinds)}
+def _remembered(round: Round, entries: Sequence[Entry], notes: Iterable[Note], theme: str) -> dict[str, tuple[str, ...]]:
+    """What memory recalls, by kind, in the order in which it matters."""
+    earlier = [note for note in notes if int(note.data.get("round", 0)) < round.number]
+    recalled = recall(entries, earlier, about_of(round.parents, theme), characters=MOST_REMEMBERED).memos
+    kinds: dict[str, list[Memo]] = defaultdict(list)
+    for memo in recalled:
+        kinds[memo.kind].append(memo)
+    return {kind: tuple(memo.text for memo in kinds[kind]) for kind in sorted(kinds, key=_kind_order)}
+
+
+def _kind_order(kind: str) -> tuple[bool, str]:
+    return kind != "steer", kind

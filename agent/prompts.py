@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from agent.feedback import Told
 from agent.models.base import Text
-from agent.primer import algorithms, examples, op_groups
+from agent.primer import algorithms, examples, mistakes, op_groups
 from agent.quoting import clipped, fenced, quoted
 from agent.shrink import ever_less
 from vortex.errors import PromptError, Where
@@ -35,14 +35,14 @@ LEAST_ROOM = 8_000                    # of the round's part, where a user's own 
 ROUND = frozenset({"told", "count", "theme"})
 # Every template with the variables that it is given.
 TEMPLATES: Mapping[str, frozenset[str]] = {
-    "system": frozenset({"groups", "examples", "known", "latent"}),
+    "system": frozenset({"groups", "examples", "known", "latent", "mistakes"}),
     "answer-blocks": frozenset({"latent"}),
     "answer-tools": frozenset({"latent"}),
     "round": ROUND, "one-shot": ROUND, "reflective": ROUND, "merge": ROUND, "scientist": ROUND,
     "repair": frozenset({"source", "report", "turns_left"}),
     "summary": ROUND,
 }
-ROUNDS = ("one-shot", "reflective", "merge", "scientist", "summary")
+ROUNDS = ("one-shot", "reflective", "merge", "scientist")            # kinds of proposers that have a template
 # What an expression of a template can raise on values that it did not expect.
 FAULTS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 
@@ -53,7 +53,7 @@ def system_prompt(answering: str = "blocks", *, latent: bool = False, folder: Pa
     Raises PromptError.
     """
     head = render("system", folder, groups=op_groups(), examples=examples(latent), known=algorithms(latent),
-                  latent=latent)
+                  mistakes=mistakes(latent), latent=latent)
     return Text(head, cached=True), Text("\n\n" + render(f"answer-{answering}", folder, latent=latent), cached=True)
 
 
