@@ -3,14 +3,14 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.proposers import knobs, merge, one_shot, reflective
+from agent.proposers import knobs, merge, one_shot, reflective, scientist
 from agent.proposers.base import Proposer
 from agent.proposers.evolve import make_evolver
 from vortex.errors import CampaignError
 
 PROPOSERS: dict[str, Callable[[Mapping[str, Any]], Proposer]] = {
     "evolve": make_evolver, one_shot.KIND: one_shot.make, reflective.KIND: reflective.make, merge.KIND: merge.make,
-    knobs.KIND: knobs.make,
+    scientist.KIND: scientist.make, knobs.KIND: knobs.make,
 }
 WITHOUT_MODEL = ("evolve", knobs.KIND)          # those that propose without one; knobs may be given one as well
 
