@@ -45,14 +45,14 @@ def learn(archive: Archive, campaign: str) -> tuple[Memo, ...]:
     Each note is written once, whole: after a kill the rest is written the next time.
     """
     entries, notes = archive.entries(campaign), archive.notes(campaign)
-    held, lessons = _held(notes), _lessons(entries, notes)
-    for one in lessons:
+    held, drawn = _held(notes), _lessons(entries, notes)
+    for one in drawn:
         _keep_lesson(archive, campaign, one, held.get(one.candidate))
-    known = {note.data["key"]: note for note in notes if "key" in note.data}
-    for memo in unique(memos(lessons)):
+    known = _keyed(notes)
+    for memo in unique(memos(drawn)):
         if memo.kind != "hypothesis":
             _keep_memo(archive, campaign, memo, known.get(memo.key))
-    return unique(_noted(memos(lessons), archive.notes(campaign)))
+    return unique(_noted(memos(drawn), archive.notes(campaign)))
 
 
 def recall(entries: Sequence[Entry], notes: Sequence[Note], about: Collection[str] = (),
@@ -76,6 +76,11 @@ def recall(entries: Sequence[Entry], notes: Sequence[Note], about: Collection[st
             chosen = more
             kinds[memo.kind] += 1
     return chosen
+
+
+def lessons(archive: Archive, campaign: str) -> Mapping[int, Lesson]:
+    """What was learned of each candidate, by its number."""
+    return {one.candidate: one for one in _lessons(archive.entries(campaign), archive.notes(campaign))}
 
 
 def about_of(parents: Iterable[Parent], theme: str = "") -> frozenset[str]:
@@ -109,6 +114,15 @@ def _held(notes: Iterable[Note]) -> dict[int, Note]:
     return found
 
 
+def _keyed(notes: Iterable[Note]) -> dict[str, Note]:
+    """What lessons came to, by what it is about; the first of each."""
+    found: dict[str, Note] = {}
+    for note in notes:
+        if "key" in note.data:
+            found.setdefault(str(note.data["key"]), note)
+    return found
+
+
 def _keep_lesson(archive: Archive, campaign: str, one: Lesson, note: Note | None) -> None:
     data = {**({} if note is None else note.data), "claim": one.claim.to_json(), "lesson": one.to_json()}
     if note is None:
@@ -129,8 +143,7 @@ def _keep_memo(archive: Archive, campaign: str, memo: Memo, note: Note | None) -
 def _noted(found: Iterable[Memo], notes: Sequence[Note]) -> list[Memo]:
     """Memos with what their notes say of them, and what was noted by hand. What evidence no longer bears out is left out,
     unless somebody pinned it."""
-    keyed = {note.data["key"]: note for note in notes if "key" in note.data}
-    held, memos = _held(notes), list(found)
+    keyed, held, memos = _keyed(notes), _held(notes), list(found)
     all_of_them = [_marked(memo, held.get(memo.candidates[0]) if memo.kind == "hypothesis" else keyed.get(memo.key))
                    for memo in memos]
     keys = {memo.key for memo in memos}

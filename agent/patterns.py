@@ -66,9 +66,9 @@ def distinct(lessons: Sequence[Lesson]) -> list[Lesson]:
 
 def hypothesis(lesson: Lesson) -> Memo:
     """A claim with its verdict."""
-    claim = one_line(lesson.claim.mechanism or "no mechanism was stated", 240)
-    done = f" ({lesson.delta.text})" if lesson.delta.text else ""
-    text = f"{claim}{one_line(done, 120)} {lesson.candidate}, {one_line(lesson.name, 60)}: {lesson.verdict.text}"
+    done = f" ({one_line(lesson.delta.text, 120)})" if lesson.delta.text else ""
+    claim = one_line(lesson.claim.mechanism or "it was not said why", 240)
+    text = f"{lesson.candidate} {one_line(lesson.name, 60)}{done}: {claim} {lesson.verdict.text}"
     return Memo(kind="hypothesis", text=one_line(text, 600), key=f"hypothesis {lesson.candidate}", round=lesson.round,
                 candidates=(lesson.candidate,), ruling=lesson.verdict.ruling)
 

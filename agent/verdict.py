@@ -51,6 +51,11 @@ class Change:
         return (math.log(low), math.log(high)) if self.is_ratio else (low, high)
 
     @property
+    def middle(self) -> float:
+        """The mean on that scale."""
+        return math.log(self.estimate.value) if self.is_ratio else self.estimate.value
+
+    @property
     def margin(self) -> float:
         return MARGINS["ratio" if self.is_ratio else "accuracy"]
 
@@ -166,14 +171,16 @@ def ruled(low: float, high: float, direction: Direction, least: float | None, ma
 
 
 def improved(effects: Iterable[Change]) -> Ruling:
-    """Better in accuracy or speed and worse in neither: supported. Worse or the same: refuted. A trade is undecided."""
+    """Better in accuracy or speed, and in the other not worse by its mean: supported; the other way round, or neither
+    better beyond the margins: refuted. A trade is undecided."""
     known = [one for one in effects if one.objective in ("accuracy", "speed")]
     if not known:
         return Ruling.UNTESTED
-    better, worse = any(one.ends[0] > 0 for one in known), any(one.ends[1] < 0 for one in known)
+    better = any(one.ends[0] > 0 for one in known) and all(one.middle >= -one.margin for one in known)
+    worse = any(one.ends[1] < 0 for one in known) and all(one.middle <= one.margin for one in known)
     if better != worse:
         return Ruling.SUPPORTED if better else Ruling.REFUTED
-    return Ruling.UNDECIDED if better or not all(one.ends[1] < one.margin for one in known) else Ruling.REFUTED
+    return Ruling.REFUTED if all(one.ends[1] < one.margin for one in known) else Ruling.UNDECIDED
 
 
 def change(objective: str, ours: Entry, theirs: Entry) -> Change | None:
