@@ -1,11 +1,11 @@
 """A Lesson: what one candidate changed, what was claimed for it, and what measurement says; a pure function of entries."""
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from agent.claims import Claim, Prediction
+from agent.claims import Claim
 from agent.verdict import Verdict, verdict
 from evaluator.report import Status
 from search.candidate import Candidate, Entry
@@ -68,14 +68,8 @@ class Lesson:
     def from_json(body: Mapping[str, Any]) -> "Lesson":
         first, second = body["pair"]
         return Lesson(candidate=body["candidate"], name=body["name"], round=body["round"], pair=(first, second),
-                      claim=claim_of(body["claim"]), verdict=Verdict.from_json(body["verdict"]),
+                      claim=Claim.from_json(body["claim"]), verdict=Verdict.from_json(body["verdict"]),
                       delta=Delta.from_json(body["delta"]), refusal=body["refusal"])
-
-
-def claim_of(body: Mapping[str, Any]) -> Claim:
-    """The Claim that wrote itself as JSON."""
-    return Claim(mechanism=body["mechanism"], prediction=tuple(Prediction(*one) for one in body["prediction"]),
-                 refuted_by=body["refuted_by"])
 
 
 def is_idea(candidate: Candidate) -> bool:
@@ -183,9 +177,3 @@ def _listed(ops: Sequence[str]) -> str:
 
 def _overlap(a: "Counter[str]", b: "Counter[str]") -> float:
     return (a & b).total() / (a | b).total()
-
-
-def fields_of(candidate: Candidate) -> Iterator[str]:
-    """Names of what the flow keeps per block."""
-    if candidate.flow.graph_json is not None:
-        yield from (field.name for field in Graph.from_json(candidate.flow.graph_json).fields)

@@ -11,6 +11,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.stdio import stdio_server
 
 from agent.campaign import Campaign
+from agent.memory import recall
 from agent.models.base import ToolCall
 from agent.outside import AUTHOR, Outside
 from agent.prepare import Ready
@@ -21,6 +22,7 @@ from agent.tools.evidence import told
 from search.manifest import versions
 from search.store.archive import Archive
 
+NOTEBOOK = 16_000                     # characters of the notebook that a tool tells at most
 INSTRUCTIONS = """You design sparse-attention flows for the campaign {name}: {goal}
 Read first: `read` without a topic, `read` campaign, `frontier`, `notebook`. Then, over and over: form a question from the
 evidence, `draft` a flow, `cost` and `proxy` it, `submit` it with a claim that measurement can answer, and read what came
@@ -66,7 +68,7 @@ def bench(served: Served, outside: Outside) -> Bench:
         campaign=campaign.name, point=campaign.point, knobs=campaign.knobs, geometry=served.ready.geometry, submit=submit,
         about=about(campaign.name, campaign.goal, campaign.point, campaign.knobs, campaign.to_json()["stage"]),
         load=loader(served.ready.geometry), entries=lambda: archive.entries(campaign.name), write_question=write,
-        notes=lambda: [note for note in archive.notes(campaign.name) if not note.vetoed])
+        notes=lambda: recall(archive.entries(campaign.name), archive.notes(campaign.name), characters=NOTEBOOK).memos)
     return made
 
 

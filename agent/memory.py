@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.claims import Claim
-from agent.lessons import Lesson, claim_of, is_idea, lesson, one_line
+from agent.lessons import Lesson, is_idea, lesson, one_line
 from agent.patterns import Kind, Memo, memos, unique, words
 from agent.proposers.base import Parent
 from agent.verdict import Ruling
@@ -102,7 +102,7 @@ def _lesson(entry: Entry, known: Mapping[int, Entry], note: Note | None) -> Less
     data = {} if note is None else note.data
     if "lesson" in data:
         return Lesson.from_json(data["lesson"])
-    return lesson(entry, known, claim_of(data["claim"]) if "claim" in data else None)
+    return lesson(entry, known, Claim.from_json(data["claim"]) if "claim" in data else None)
 
 
 def _held(notes: Iterable[Note]) -> dict[int, Note]:
@@ -133,7 +133,7 @@ def _keep_lesson(archive: Archive, campaign: str, one: Lesson, note: Note | None
 
 
 def _keep_memo(archive: Archive, campaign: str, memo: Memo, note: Note | None) -> None:
-    data = {"key": memo.key, "candidates": list(memo.candidates), "round": memo.round}
+    data = {"key": memo.key, "candidates": list(memo.candidates), "last": memo.round}
     if note is None:
         archive.add_note(campaign, memo.kind, memo.text, data=data)
     elif note.text != memo.text:

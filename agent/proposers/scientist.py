@@ -11,6 +11,7 @@ from pydantic import Field
 from agent.answers import read
 from agent.desk import Desk, desk_of
 from agent.feedback import gather
+from agent.memory import about_of, recall
 from agent.models.base import Answer, Ask, Message, Part, Stop, Text, ToolCall, ToolResult
 from agent.prompts import round_prompt, system_prompt
 from agent.proposers.asked import said
@@ -23,6 +24,7 @@ from vortex.errors import CallError
 
 KIND = "scientist"
 FEW = 3                               # turns: from here on the model is told how many are left
+NOTEBOOK = 12_000                     # characters of the notebook that a tool tells at most
 LEAST_CHARACTERS = 400                # of a result when the conversation has no room left
 NUDGE = "Nothing was asked of a tool. Go on with the tools, and hand in a flow with `submit`; nothing else counts."
 CUT_OFF = "That answer was cut off at its limit of tokens: say less at a time."
@@ -177,7 +179,8 @@ def _bench(desk: Desk, round: Round, submit: Any) -> Bench:
 
     return Bench(campaign=desk.campaign, about=about(desk.campaign, desk.goal, round.point, round.knobs, stages),
                  point=round.point, knobs=round.knobs, geometry=round.geometry, load=desk.load, entries=lambda: desk.entries,
-                 notes=lambda: _notes(desk, round.number), write_question=write, submit=submit)
+                 notes=lambda: recall(desk.entries, _notes(desk, round.number), about_of(round.parents), NOTEBOOK).memos,
+                 write_question=write, submit=submit)
 
 
 def _notes(desk: Desk, number: int) -> Sequence[Any]:
