@@ -23,6 +23,8 @@ class Attendance:
     seats: Sequence[Seat]
     note: Callable[[str], None]
     _left: dict[str, CallError | None] = field(default_factory=dict)
+    _last: CallError | None = None
+    _still: bool = False
     _strikes: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def present(self) -> list[Seat]:
@@ -36,8 +38,15 @@ class Attendance:
         if not self.present():
             raise NobodyLeft(next((error for error in self._left.values() if error is not None), None))
 
+    def nothing_came(self) -> None:
+        """A round is empty: where that is somebody's failure, the next would be as well. Raises NobodyLeft."""
+        self.review(())
+        if self._last is not None:
+            raise NobodyLeft(self._last)
+
     def failed(self, seat: Seat, error: CallError) -> None:
         """Counts an error; one that will not go away, or that came too often in a row, sends the proposer away."""
+        self._last = None if isinstance(error, BudgetSpent) else error
         before, count = self._strikes.get(seat.label, ("", 0))
         told = f"{error.code}: {error.message}"
         count = count + 1 if told == before else 1
@@ -48,7 +57,16 @@ class Attendance:
             self.note(f"{seat.label}: {error.message}")
 
     def succeeded(self, seat: Seat) -> None:
+        self._last = None
         self._strikes.pop(seat.label, None)
+
+    def plateau(self, number: int, still: bool, patience: int) -> None:
+        """Tells when the weights after a plateau begin to hold, and when they cease to."""
+        if still and not self._still:
+            self.note(f"no gain in {patience} round{'' if patience == 1 else 's'}: from round {number} on, weights after a plateau")
+        elif self._still and not still:
+            self.note(f"the frontier gains again: from round {number} on, weights as before the plateau")
+        self._still = still
 
     def _leave(self, seat: Seat, reason: str, error: CallError | None) -> None:
         self._left[seat.label] = error

@@ -6,11 +6,11 @@ from random import Random
 from agent.tables import ProposerTable
 from evaluator.report import Status
 from search.candidate import Entry
-from vortex.errors import BudgetSpent, CallError, KeyRefused, MissingKey, UnknownLanguageModel, Unpriced
+from vortex.errors import BudgetSpent, CallError, KeyRefused, MissingKey, ScriptEnded, UnknownLanguageModel, Unpriced
 
 STRIKES = 3                           # rounds in a row that end in the same error
 REPEATS = 8                           # candidates in a row that were known already, or refused in the same words
-FINAL = (BudgetSpent, KeyRefused, MissingKey, UnknownLanguageModel, Unpriced)
+FINAL = (BudgetSpent, KeyRefused, MissingKey, ScriptEnded, UnknownLanguageModel, Unpriced)
 
 
 @dataclass(frozen=True)

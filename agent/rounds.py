@@ -64,7 +64,10 @@ class Rounds:
         return found
 
     def _shares(self, drawn: Sequence[tuple[Seat, int]], told: Round, rng: Random, still: bool) -> list[Share]:
-        """What each proposer gives; the share of one that fails or has left goes to the others. Raises NobodyLeft."""
+        """What each proposer gives; what one owes, because it failed, has left or ran out of ideas, the others give.
+
+        Raises NobodyLeft.
+        """
         found: list[Share] = []
         turns, again, wanted = Counter[str](), Random(f"{self.campaign.seed}/{told.number}/again"), list(drawn)
         while wanted:
@@ -72,26 +75,26 @@ class Rounds:
             others = [seat for seat in self.attendance.present() if turns[seat.label] < TURNS]
             wanted = mix.shares(others, missing, again, still) if missing and others else []
         if not any(share.proposals for share in found):
-            self.attendance.review(())
+            self.attendance.nothing_came()
         return found
 
     def _ask(self, seat: Seat, count: int, told: Round, rng: Random, turns: Counter[str], found: list[Share]) -> int:
-        """Adds what one proposer gives; how many are missing because it failed, or has left."""
+        """Adds what one proposer gives; how many it owes."""
         if seat not in self.attendance.present():
             return count
-        turns[seat.label] += 1
         given: list[Proposal] = []
+        turns[seat.label] += 1
         try:
             for proposal in self._proposals(seat, told, rng, count, turns[seat.label]):
                 given.append(proposal)
         except CallError as error:
             self.attendance.failed(seat, error)
-            return count - len(given)
         else:
             self.attendance.succeeded(seat)
-            return 0
-        finally:
-            found.append(Share(seat.label, count, tuple(given[:count])))
+            if len(given) < count:    # it has no more ideas in this round
+                turns[seat.label] = TURNS
+        found.append(Share(seat.label, count, tuple(given[:count])))
+        return max(0, count - len(given))
 
     def _proposals(self, seat: Seat, told: Round, rng: Random, count: int, turn: int = 1) -> Iterator[Proposal]:
         """Raises CallError after what it gives. A proposer that asks a model draws by itself: it may be absent next time."""
@@ -113,12 +116,13 @@ class Rounds:
         return found
 
     def _stands_still(self, entries: Sequence[Entry], number: int) -> bool:
-        """Whether the weights after a plateau hold; told when they begin to."""
+        """Whether the weights after a plateau hold."""
         patience = self.campaign.plateau
-        if all(spec.after_plateau is None for spec in self.campaign.proposers) or not stands_still(entries, number, patience):
+        if all(spec.after_plateau is None for spec in self.campaign.proposers):
             return False
-        self.attendance.note(f"round {number}: no gain over {patience} rounds, the proposers' weights are those after a plateau")
-        return True
+        still = stands_still(entries, number, patience)
+        self.attendance.plateau(number, still, patience)
+        return still
 
     def _finished(self, number: int) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number)

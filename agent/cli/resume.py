@@ -17,7 +17,11 @@ def command(
     json: Json = False,
     timings: Timings = None,
 ) -> None:
-    """Go on with a campaign where it stood; its settings are those it was started with."""
+    """Go on with a campaign where it stood; its settings are those it was started with.
+
+    Answers of language models that were paid for are kept in the archive and not asked for again. A proposer that left
+    because its model could not be reached is asked again.
+    """
     archive = open_archive(db, create=False)
     record = recorded(archive, name)
     campaign = reopen(archive, record.name)

@@ -10,10 +10,12 @@ from agent.cli.frontier import told
 from agent.cli.live import watch_for
 from agent.cli.options import DEFAULT_DB, Db, Json, Quiet
 from agent.cli.text import to_json_line
+from agent.desks import make_models
 from agent.loop import Outcome, run
 from agent.opening import enter
 from agent.prepare import Ready, prepare
 from search.store.archive import Archive, open_archive
+from vortex.errors import ArchiveError
 
 Timings = Annotated[Path | None, typer.Option(help="Replay speed timings that stand in this file; add those that do not.")]
 
@@ -26,12 +28,29 @@ def command(
     json: Json = False,
     timings: Timings = None,
 ) -> None:
-    """Run a campaign. The same command goes on with one that was interrupted, and shows one that is finished."""
+    """Run a campaign. The same command goes on with one that was interrupted, and shows one that is finished.
+
+    Proposers that ask a language model (model = "claude-..." in the campaign file) take its key from the environment:
+    ANTHROPIC_API_KEY or OPENAI_API_KEY. What a campaign may spend stands in its [budget]; `vortex estimate` says before,
+    and `vortex status` while it runs, what that comes to. model = "scripted:answers.jsonl" takes answers from a file.
+    """
     chosen = campaigns.load(campaign, set or [])
     ready = prepare(chosen)
+    if not _is_finished(db, chosen.name):
+        make_models(chosen)           # a missing key is told before anything is written
     archive = open_archive(db)
     finished = enter(archive, chosen).state == "finished"
     go_on(archive, chosen, None if finished else ready, Shown(db, quiet, json), timings)
+
+
+def _is_finished(db: str, name: str) -> bool:
+    try:
+        archive = open_archive(db, create=False)
+    except ArchiveError:
+        return False
+    record = archive.campaign(name)
+    archive.close()
+    return record is not None and record.state == "finished"
 
 
 class Shown:
