@@ -12,6 +12,8 @@ COMMANDS = {
     "run": "Run a campaign, or go on with it where it stood.",
     "resume": "Go on with a campaign of the archive, by its name.",
     "status": "What campaigns there are and how far they are.",
+    "estimate": "What a campaign's language models will cost, before it is run.",
+    "calls": "The calls of language models: what was said, and what it cost.",
     "frontier": "The candidates that no other beats, with their intervals.",
     "show": "One candidate: source, report, lineage.",
     "why": "Why a candidate is, or is not, on the frontier.",
