@@ -9,7 +9,7 @@ from vortex.language.ops.record import Op
 
 HERE = Path(__file__).parent / "reference"
 COMMANDS = ("run", "resume", "status", "frontier", "show", "why", "eval", "export", "verify", "check", "same",
-            "flows", "ops", "doctor")
+            "flows", "ops", "calibrate", "doctor")
 
 
 def entry(op: Op) -> str:

@@ -87,6 +87,13 @@ def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str, said: str)
         check_engine_config(tmp_path / "none.json")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
+    plain = load_submission(written(tmp_path, {}))
+    path = written(tmp_path, {}, "\ufeff" + FLOW.lstrip())
+    path.write_text("\ufeff" + path.read_text())
+    assert load_submission(path).graph.hash == plain.graph.hash
+
+
 def test_the_first_broken_rule_counts(tmp_path: Path) -> None:
     order = ["vortex_block_size", "vortex_workload_chunk_size", "vortex_block_reserved_bos", "vortex_layers_skip",
              "vortex_module_path", "vortex_module_name"]

@@ -8,22 +8,23 @@ import typer
 from agent.cli.options import Json
 from agent.cli.text import columns, to_json
 from vortex.errors import UnknownOp
-from vortex.language.ops.prose import listed, paragraph, tell
+from vortex.language.ops.prose import called, listed, paragraph, tell
 
 
-def command(name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell about this one.")] = None,
-            json: Json = False) -> None:
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell about this one; also an op object of the upstream.")]
+
+
+def command(name: Name = None, json: Json = False) -> None:
     """The ops: how each is written, what it means, where it may stand."""
-    ops = listed()
-    if name is not None and name not in [op.name for op in ops]:
-        raise UnknownOp(f"there is no op {name!r}", hint=_nearest(name, [op.name for op in ops]))
-    ops = [op for op in ops if name in (None, op.name)]
+    ops = listed() if name is None else called(name)
+    if not ops:
+        raise UnknownOp(f"there is no op {name!r}", hint=_nearest(str(name), [op.name for op in listed()]))
     if json:
         print(to_json([{**tell(op), "paragraph": paragraph(op)} for op in ops]))
     elif name is None:
         print(columns([(op.name, op.usage, op.meaning) for op in ops]))
     else:
-        print(columns(_rows(tell(ops[0]))))
+        print("\n\n".join(columns(_rows(tell(op))) for op in ops))
 
 
 def _rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:

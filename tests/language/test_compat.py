@@ -196,7 +196,7 @@ SAME_AS_CENTROID = {
     "a name that only latents reserve": tuple((part, part.replace('"c"', '"kv_c"')) for part in (SHAPES, WRITE, SCORE)),
     "names that nothing needs": ((SCORE, SCORE + "        del ctx\n        _ = q\n        print('traced', q)\n"),),
     "dtypes in a constructor":
-        ((INIT, INIT + "        self.conv = Conv1d([[[1.0]]], dim=0, dtype=torch.bfloat16, device=None)\n"),
+        ((INIT, INIT + "        self.conv = Conv1d([[[1.0]]], dim=0, dtype=torch.bfloat16, device=torch.device('cuda'))\n"),
                                 (SCORE, SCORE + "        self.conv(self.dot(self.mean(q), cache['c']), ctx=ctx)\n")),
 }
 

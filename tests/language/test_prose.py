@@ -2,7 +2,8 @@
 import pytest
 
 from vortex.ir import Geometry, Lead, Type
-from vortex.language.ops.prose import listed, paragraph, tell
+from vortex.language.compat import records
+from vortex.language.ops.prose import called, listed, paragraph, tell
 from vortex.language.ops.record import OPS, Op, read_and_written
 
 LISTED = [pytest.param(op, id=op.name) for op in listed()]
@@ -16,6 +17,14 @@ def test_a_paragraph_says_how_an_op_is_written_what_it_means_and_where_it_stands
     assert op.meaning.endswith(".")
     assert all(str(side) in text for side in op.sides)
     assert all(record.means and f"is {record.means}" in text and record.name in text for record in op.upstream)
+
+
+def test_every_op_object_of_the_upstream_is_told_of() -> None:
+    names = {record.name for record in records()} | {"Parameter"}
+    assert [name for name in names if not called(name)] == []
+    assert [op.name for op in called("Save")] == ["state"] == [op.name for op in called("state")]
+    assert {op.name for op in called("Add")} == {"add"} and called("Sav") == []
+    assert 'Upstream: Load()(F) is cache.state("F"); Save()(x, F) is cache["F"] = x; ' in paragraph(OPS["state"])
 
 
 def test_all_ops_are_listed_but_those_that_nobody_writes() -> None:

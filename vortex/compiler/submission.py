@@ -110,7 +110,7 @@ class _Json:
     @staticmethod
     def read(path: Path) -> "_Json":
         try:
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, ValueError) as error:
             problem = getattr(error, "strerror", None) or error
             raise EngineConfigError(f"cannot read {path}: {problem}", hint="Give the path of a submission's JSON.") from None

@@ -12,7 +12,7 @@ TYPING = ("Any", "Callable", "ClassVar", "Dict", "Final", "FrozenSet", "Generic"
           "TypedDict", "Union", "overload", "override", "no_type_check")
 DTYPES = ("bfloat16", "float16", "half", "float32", "float", "float64", "double", "float8_e4m3fn", "float8_e5m2", "uint8",
           "int8", "int16", "int32", "int", "int64", "long", "bool")
-TORCH = (*DTYPES, "Tensor", "dtype", "device", "Size", "FloatTensor", "IntTensor", "LongTensor")
+TORCH = (*DTYPES, "Tensor", "dtype", "Size", "FloatTensor", "IntTensor", "LongTensor")
 ABSENT = {"os": "reads environment variables and files", "sys": "reaches the interpreter", "numpy": "computes with data",
           "pathlib": "reads files", "json": "reads files", "safetensors": "reads files"}
 LEARNED = "A learned constant is declared: keep it in a safetensors file next to the flow, and write " \
@@ -28,7 +28,8 @@ def standing() -> dict[str, Module]:
     hints = {name: Hint(name) for name in TYPING}
     typing = {**hints, "TYPE_CHECKING": False, "cast": Builtin("cast", lambda kind, value: value),
               "TypeVar": Builtin("TypeVar", lambda name, *bounds, **named: Hint("a type"))}
-    torch = Module("torch", {name: Hint(f"torch.{name}") for name in TORCH},
+    placed = {"device": Builtin("torch.device", lambda *where: Hint("torch.device"))}       # of Conv1d's taps
+    torch = Module("torch", {**{name: Hint(f"torch.{name}") for name in TORCH}, **placed},
                    hint="torch is there for annotations only: compute with q, cache and ops.")
     abstract = Module("abc", {name: Hint(name) for name in ("ABC", "ABCMeta", "abstractmethod")})
     collections = Module("collections.abc", hints)

@@ -12,6 +12,7 @@ Node = ast.expr | ast.stmt
 Position = tuple[int, int, int, int]          # first line, column, last line, column: as syntax trees count them
 ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)
 SHORT = 8                                     # an edit of less is shown with what stands around it
+BYTE_ORDER_MARK = "\ufeff"                    # as some editors begin a file
 LINE_ENDS = re.compile("\r\n|\r|\n")
 
 
@@ -24,7 +25,7 @@ def parsed(text: str, path: str = "<flow>") -> ast.Module:
     """The syntax tree of a text; what Python would warn of is not for the terminal. Raises what ast.parse raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ast.parse(text, path)
+        return ast.parse(text.removeprefix(BYTE_ORDER_MARK), path)
 
 
 def position(trace: TracebackType | None, path: str) -> Position | None:

@@ -42,6 +42,7 @@ define(Op(
                           "[rows, cols]; of the layer, and of the kv head, where the file holds one for each.",
     noun="weight", usage=_word.usage, spelling=_word.spell, infer=_type, evaluate=_supplied, leaf=True,
     samples=(Sample(args=(), attrs={"digest": "0" * DIGITS, "rows": 2, "cols": 8}),),
+    objects={"Parameter(value)": "ops.param(file, key), its numbers kept in that file"},
     operations=lambda types, out: 0, bytes_moved=nothing_moved,
 ))
 define(Op(

@@ -15,6 +15,13 @@ def listed() -> list[Op]:
     return sorted((op for op in OPS.values() if op.usage), key=lambda op: op.name)
 
 
+def called(name: str) -> list[Op]:
+    """The ops of that name, or else those that an op object of the upstream stands for."""
+    ops = listed()
+    return [op for op in ops if op.name == name] or \
+        [op for op in ops if name in (*(record.name for record in op.upstream), *(call.split("(")[0] for call in op.objects))]
+
+
 def paragraph(op: Op) -> str:
     """Name, usage, meaning, side, shapes, the upstream's spelling and what it costs, as one piece of text."""
     told = tell(op)
@@ -36,7 +43,8 @@ def tell(op: Op) -> dict[str, Any]:
     return {
         "name": op.name, "usage": op.usage, "meaning": op.meaning, "sides": sorted(str(side) for side in op.sides),
         "shapes": [_example(sample, made) for sample, made in shown if sample.args][:MOST_EXAMPLES],
-        "upstream": list(dict.fromkeys(_constructed(record) for record in op.upstream)),
+        "upstream": [*dict.fromkeys(_constructed(record) for record in op.upstream),
+                     *(f"{call} is {means}" for call, means in op.objects.items())],
         "operations": op.operations(args, out) if shown else 0, "bytes": op.bytes_moved(args, out) if shown else 0,
         "per": _per(args, out),
     }

@@ -1,6 +1,6 @@
 """What an op is: one record, from which the tensor spelling, the checks, both Programs, the docs and the tests come."""
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -145,6 +145,8 @@ class Op:
     leaf: bool = False                                            # the Program or the tracer supplies its value
     noun: str = ""                                                # what its result is called in written flows
     upstream: tuple[Upstream, ...] = ()
+    objects: Mapping[str, str] = field(default_factory=dict)      # further ones of the upstream, which write no node of this
+    #                                                               op: how one is called, and what that means
     written_as: Callable[..., Any] | None = None                  # a word for other ops: (*values, **attrs) -> Value;
     #                                                               such an op is never a node
 

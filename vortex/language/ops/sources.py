@@ -63,7 +63,9 @@ define(Op(name="state", noun="last", usage='cache.state("c", first=0.0)',
           meaning="What the last step saved under this name; on a new block, the number or the summary `first`.",
           spelling=lambda texts, attrs: f'cache.state("{attrs["name"]}")', infer=_state_type, evaluate=_supplied,
           leaf=True, sides=frozenset({Side.INDEXER}), samples=(Sample(args=(), attrs={"name": "c"}),),
-          operations=lambda types, out: 0, bytes_moved=nothing_moved))
+          operations=lambda types, out: 0, bytes_moved=nothing_moved, objects={
+              "Load()(F)": 'cache.state("F")', "Save()(x, F)": 'cache["F"] = x',
+              "Fill(alpha=0.0)(F)": 'cache.state("F", first=alpha)'}))
 define(Op(name="const", meaning="A number.", noun="number", usage="0.5",
           spelling=lambda texts, attrs: repr(attrs["value"]), infer=_number_type, evaluate=_number, leaf=True,
           samples=(Sample(args=(), attrs={"value": 0.5}),), operations=lambda types, out: 0, bytes_moved=nothing_moved))
