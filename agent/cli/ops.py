@@ -10,7 +10,6 @@ from agent.cli.text import columns, to_json
 from vortex.errors import UnknownOp
 from vortex.language.ops.prose import called, listed, paragraph, tell
 
-
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell about this one; also an op object of the upstream.")]
 
 
