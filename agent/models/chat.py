@@ -32,7 +32,7 @@ class Chat:
             create: Any = self.client.chat.completions.create
             with create(**request(self.name.removeprefix("openai:"), ask)) as stream:
                 draft = Draft(str(stream.response.headers.get("x-request-id", "")))
-                draft.read(wire.timely(stream, self.limit_s))
+                draft.read(wire.timely(self.who, stream, self.limit_s))
             return draft.answer(self.name, time.monotonic() - start)
 
 

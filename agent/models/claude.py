@@ -38,7 +38,7 @@ class Claude:
             create: Any = self.client.messages.create
             with create(**request(self.name, ask), stream=True) as stream:
                 draft = Draft(str(stream.response.headers.get("request-id", "")))
-                draft.read(wire.timely(stream, self.limit_s))
+                draft.read(wire.timely(self.who, stream, self.limit_s))
             return draft.answer(self.name, time.monotonic() - start)
 
 

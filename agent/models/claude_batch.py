@@ -29,7 +29,7 @@ class ClaudeBatch:
     def _outcome(self, result: Any) -> Outcome:
         if result.type == "errored":
             said = result.error.error
-            return wire.stream_refusal(self.model.who, said.type, said.message)
+            return wire.batch_refusal(self.model.who, said.type, said.message)
         if result.type != "succeeded":
             return Unavailable(f"the call of the batch is {result.type}")
         draft = Draft(result.message.id)

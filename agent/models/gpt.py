@@ -33,7 +33,7 @@ class Gpt:
             create: Any = self.client.responses.create
             with create(**request(self.name, ask), stream=True) as stream:
                 request_id = str(stream.response.headers.get("x-request-id", ""))
-                response, items = last(wire.timely(stream, self.limit_s), self.who)
+                response, items = last(wire.timely(self.who, stream, self.limit_s), self.who)
             return answer(response, items, time.monotonic() - start, request_id)
 
 

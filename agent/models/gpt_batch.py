@@ -42,7 +42,7 @@ class GptBatch:
         body = response.get("body") or {}
         said = row.get("error") or body.get("error")
         if said:
-            return wire.stream_refusal(self.model.who, str(said.get("code") or said.get("type")), str(said.get("message")))
+            return wire.batch_refusal(self.model.who, str(said.get("code") or said.get("type")), str(said.get("message")))
         whole = Response.construct(**body)
         try:
             return answer(whole, whole.output, 0.0, str(response.get("request_id", "")))

@@ -1,4 +1,4 @@
-"""How many calls run at once: more while they are answered, half as many when the provider is overloaded."""
+"""How many calls run at once: more while they are answered, half as many when the provider is overloaded or breaks off."""
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,7 +25,8 @@ class Slot:
 class Pace:
     """Additive increase, multiplicative decrease, kept from run to run.
 
-    `identical`: so many failures in a row that say the same end a run; `tries`: how often one call is made at most.
+    `identical`: so many failures in a row that say the same end a run, each of a call that was started after the pace gave way
+    to the one before; `tries`: how often one call is made at most.
     """
 
     start: float = 4.0
@@ -92,10 +93,10 @@ class Pace:
         """What ends the run, if this does."""
         if not isinstance(error, AGAIN):
             return error
-        if isinstance(error, Unavailable):
-            self._halve(slot)
-        said = f"{error.code}: {error.message}"
-        self._same = (said, self._same[1] + 1 if self._same[0] == said else 1)
+        if slot.since == self.halvings:          # of a burst that was too much at once, the first speaks for all
+            said = f"{error.code}: {error.message}"
+            self._same = (said, self._same[1] + 1 if self._same[0] == said else 1)
+        self._halve(slot)
         if self._same[1] >= self.identical:
             return self._alike(error)
         return error if slot.tries >= self.tries else None

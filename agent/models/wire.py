@@ -57,18 +57,25 @@ def overloads() -> int:
     return count
 
 
-def timely(events: Iterable[Any], limit_s: float) -> Iterator[Any]:
-    """The events of a stream, until `limit_s` have passed. Raises Unavailable after that."""
+def timely(who: Provider, events: Iterable[Any], limit_s: float) -> Iterator[Any]:
+    """The events of a stream. What breaks off once it has begun, or lasts longer than `limit_s`, may have been charged for:
+    BrokenAnswer."""
     end = time.monotonic() + limit_s
-    for event in events:
-        if time.monotonic() > end:
-            raise Unavailable(f"the answer was not complete after {limit_s:.0f} s")
-        yield event
+    try:
+        for event in events:
+            if time.monotonic() > end:
+                raise BrokenAnswer(f"the answer of {who.title} was not complete after {limit_s:.0f} s")
+            yield event
+    except (who.sdk.APIConnectionError, httpx2.HTTPError) as error:
+        raise BrokenAnswer(f"{who.title} broke off while it answered: {type(error).__name__}") from error
 
 
 @contextmanager
 def refusals(who: Provider, model: str) -> Iterator[None]:
-    """Raises what goes wrong inside as one of CallError, in words that carry no key."""
+    """Raises what goes wrong inside as one of CallError, in words that carry no key.
+
+    Unavailable: nothing was answered. BrokenAnswer: an answer had begun, or what came is none.
+    """
     try:
         yield
     except CallError:
@@ -81,7 +88,7 @@ def refusals(who: Provider, model: str) -> Iterator[None]:
     except who.sdk.APIError as error:
         raise stream_refusal(who, str(error.type or error.code or ""), words(who, error)) from error
     except httpx2.HTTPError as error:
-        raise Unavailable(f"{who.title} broke off while it answered: {type(error).__name__}") from error
+        raise Unavailable(f"{who.title} cannot be reached: {type(error).__name__}") from error
     except MALFORMED as error:
         raise BrokenAnswer(f"{who.title} sent what its protocol does not know: {words(who, error)}") from error
 
@@ -112,7 +119,7 @@ def status_refusal(who: Provider, model: str, error: Any) -> CallError:
     if status in OVERLOADED or status >= 500 or status in (408, 409):
         return Unavailable(f"{who.title} is not available ({status}) through all retries: {said}")
     if status < 400:
-        return stream_refusal(who, next(iter(kinds & LATER), ""), said)
+        return stream_refusal(who, " ".join(sorted(kinds - {"None"})), said)
     return CallError(f"{who.title} refuses the request ({status}): {said}")
 
 
@@ -120,9 +127,14 @@ def stream_refusal(who: Provider, kind: str, said: str) -> CallError:
     """The refusal that an error event within a stream stands for."""
     if kind in UNPAID:
         return KeyRefused(f"the account behind {who.variable} has no credit left: {said}")
+    return BrokenAnswer(f"{who.title} ended its answer with an error ({kind or 'of no kind'}): {said}")
+
+
+def batch_refusal(who: Provider, kind: str, said: str) -> CallError:
+    """The refusal that a failed call of a batch stands for; nothing was paid for it."""
     if kind in LATER:
-        return Unavailable(f"{who.title} gave up while it answered ({kind}): {said}")
-    return BrokenAnswer(f"{who.title} ended its answer with an error: {said}")
+        return Unavailable(f"{who.title} could not answer a call of the batch ({kind}): {said}")
+    return CallError(f"{who.title} refuses a call of the batch ({kind}): {said}")
 
 
 def effort(thinking_tokens: int) -> str:

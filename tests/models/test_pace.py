@@ -94,6 +94,24 @@ def test_identical_failures_in_a_row_end_the_run() -> None:
     assert len(made) == 5 and caught.value.hint == "later"
 
 
+def test_a_burst_that_fails_alike_is_one_failure() -> None:
+    gate = threading.Barrier(8)
+    lock = threading.Lock()
+    tries: dict[int, int] = {}
+
+    def call(n: int) -> Callable[[], Answer]:
+        def made() -> Answer:
+            with lock:
+                tries[n] = tries.get(n, 0) + 1
+            if tries[n] == 1:
+                gate.wait(5)
+                raise Unavailable("overloaded")
+            return answer(str(n))
+        return made
+
+    assert len(Pace(start=8, most=8, pause_s=0.001).run([call(n) for n in range(8)])) == 8
+
+
 def test_failures_that_differ_are_not_a_row() -> None:
     said = iter(range(100))
 

@@ -21,8 +21,8 @@ KINDS = {"401": (KeyRefused, "does not accept the key"), "403": (KeyRefused, "do
          "404": (UnknownLanguageModel, "does not know the model"), "400": (CallError, "refuses the request"),
          "quota": (KeyRefused, "has no credit left"), "429": (Unavailable, "through all retries"),
          "500": (Unavailable, "through all retries"), "529": (Unavailable, "through all retries"),
-         "drop": (Unavailable, "cannot be reached"), "cut": (Unavailable, "broke off|cannot be reached"),
-         "event": (Unavailable, "while it answered"),
+         "drop": (Unavailable, "cannot be reached"), "cut": (BrokenAnswer, "broke off while it answered"),
+         "event": (BrokenAnswer, "ended its answer with an error"),
          "malformed": (BrokenAnswer, "protocol does not know"), "truncated": (BrokenAnswer, "stops before its end")}
 
 
@@ -47,7 +47,7 @@ def test_the_sdk_tries_again_before_an_answer_has_begun(name: str, fault: str) -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_broke_within_an_answer_is_left_to_the_pace(name: str) -> None:
-    with serve(Loopback(fault=lambda n: "cut")) as loopback, pytest.raises(Unavailable):
+    with serve(Loopback(fault=lambda n: "cut")) as loopback, pytest.raises(BrokenAnswer):
         connect(name, loopback).ask(ask("hello"))
     assert len(loopback.requests) == 1
 
@@ -63,7 +63,7 @@ def test_a_drip_that_never_ends_is_given_up(name: str) -> None:
     with serve(Loopback(fault=lambda n: "drip", drip_s=0.05)) as loopback:
         model = connect(name, loopback)
         object.__setattr__(model, "limit_s", 0.1)
-        with pytest.raises(Unavailable, match="not complete after"):
+        with pytest.raises(BrokenAnswer, match="not complete after"):
             model.ask(ask("a long story " * 20))
 
 

@@ -10,7 +10,7 @@ from agent.models.pace import Pace
 from tests.models.asking import NAMES, ask, connect
 from tests.models.loopback import TRANSIENT, Loopback, echo, serve
 
-CALLS = 120
+CALLS = 80
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -34,8 +34,8 @@ def test_the_pace_follows_what_the_provider_bears(name: str) -> None:
     with serve(Loopback(capacity=4, work_s=0.02)) as loopback:
         model = connect(name, loopback, max_retries=8)
         pace = Pace(start=16, most=16, pause_s=0.01)
-        answers = pace.run([partial(model.ask, ask(f"call {n}")) for n in range(100)])
-    assert len(answers) == len(loopback.delivered) == 100
+        answers = pace.run([partial(model.ask, ask(f"call {n}")) for n in range(60)])
+    assert len(answers) == len(loopback.delivered) == 60
     assert pace.peak == 16 and pace.halvings >= 1 and pace.limit <= 10
 
 
