@@ -1,13 +1,13 @@
 """What a round may be told of the archive: figures, evidence, failures and notes as plain words, most telling first."""
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from agent.memory import about_of, recall
 from agent.patterns import Memo
 from agent.proposers.base import Parent, Round
+from agent.told import Ancestor, Failure, Figures, Outcome, Told
 from evaluator import statistics
 from evaluator.report import Estimate, Status
 from search.candidate import Entry
@@ -31,78 +31,6 @@ PLACES = {Place.BEST: "on the frontier", Place.NEAR: "within noise of the fronti
           Place.CONTROL: "control"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """One measured candidate in words: `0.94 ±.02`, `3.10x ±.07`, `1/8`, `12.6 MB`, `beaten`."""
-
-    id: int
-    name: str
-    accuracy: str
-    speed: str
-    share: str
-    bytes: str
-    place: str
-    parents: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """Everything that the templates of a round may say. Sequences run from the most to the least telling."""
-
-    number: int
-    goal: str
-    point: tuple[str, ...]                # `topk_ratio 0.125`, one a setting
-    knobs: tuple[str, ...]                # `topk_ratio: 0.0625, 0.125, 0.25`
-    sizes: Mapping[str, int]
-    costs: tuple[str, ...]
-    hardware: str = ""
-    lengths: Mapping[str, str] = field(default_factory=dict)
-    controls: tuple[Figures, ...] = ()
-    frontier: tuple[Figures, ...] = ()
-    parents: tuple["Ancestor", ...] = ()
-    siblings: tuple["Outcome", ...] = ()
-    failures: tuple["Failure", ...] = ()
-    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    tried: int = 0
-    failed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ancestor:
-    """A flow to build on, with its text and what speaks for and against it; `id` is None for one not yet judged."""
-
-    id: int | None
-    name: str
-    source: str
-    why: str = ""
-    standing: Figures | None = None
-    tasks: tuple[str, ...] = ()           # `multikey-1k-full 0.85 ±.05 (dense 0.97 ±.03)`
-    costs: tuple[str, ...] = ()
-    hypothesis: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a child of the same parents."""
-
-    id: int
-    name: str
-    parents: tuple[int, ...]
-    hypothesis: str
-    outcome: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Candidates that ended for one reason, with the message of the last of them."""
-
-    count: int
-    stage: str
-    code: str
-    message: str
-    names: tuple[str, ...]
-
-
 def gather(round: Round, entries: Sequence[Entry], *, goal: str = "", notes: Iterable[Note] = (), theme: str = "",
            hardware: Mapping[str, Any] | None = None) -> Told:
     """What `entries`, those of finished rounds, tell a proposer that is to build on `round.parents`.
@@ -115,24 +43,27 @@ def gather(round: Round, entries: Sequence[Entry], *, goal: str = "", notes: Ite
     parents = tuple({(p.id, p.name, p.point.hash): p for p in round.parents}.values())[:MOST_PARENTS]
     family = {p.id for p in parents if p.id is not None}
     judged = [e for e in entries if e.candidate.tier != "control" and e.candidate.status is not None]
-    siblings = [e for e in reversed(judged) if family & set(e.candidate.parents) and e.candidate.id not in family]
+    siblings = {e.candidate.id: e for e in reversed(judged)
+                if family & set(e.candidate.parents) and e.candidate.id not in family}
     dense = next((e for e in entries if e.candidate.is_dense), None)
     return Told(
         number=round.number, goal=goal, point=_point(round.point), sizes=_sizes(round), costs=_costs(round, _context(dense)),
         knobs=tuple(f"{name}: {', '.join(map(str, values))}" for name, values in round.knobs),
         hardware=_hardware(hardware or _machine(round, dense), dense), lengths=_lengths(known),
         controls=tuple(_standing(one) for one in known.standings if one.candidate.tier == "control"),
-        frontier=tuple(_standing(one) for one in _ordered(known))[:MOST_FRONTIER],
+        frontier=_frontier(known)[:MOST_FRONTIER],
         parents=tuple(_ancestor(parent, by_id, known) for parent in parents),
-        siblings=tuple(_outcome(entry, known) for entry in _telling(siblings, known)[:MOST_SIBLINGS]),
-        failures=tuple(_failures(e for e in judged if e not in siblings))[:MOST_FAILURES],
+        siblings=tuple(_outcome(entry, known) for entry in _telling(siblings.values(), known)[:MOST_SIBLINGS]),
+        failures=tuple(_failures(e for e in judged if e.candidate.id not in siblings))[:MOST_FAILURES],
         notes=_remembered(round, entries, notes, theme), tried=len(judged),
         failed=sum(e.candidate.status in FAILED for e in judged),
     )
 
 
 def _point(point: OperatingPoint) -> tuple[str, ...]:
-    return tuple(f"{name} {value}" for name, value in point.model_dump(mode="json").items() if value not in ([], None))
+    """One a setting, each on one line."""
+    settings = point.model_dump(mode="json").items()
+    return tuple(" ".join(f"{name} {value}".split()) for name, value in settings if value not in ([], None))
 
 
 def _sizes(round: Round) -> dict[str, int]:
@@ -191,13 +122,27 @@ def _standing(one: Standing) -> Figures:
     candidate = one.candidate
     return Figures(id=candidate.id, name=candidate.name, accuracy=accuracy_text(one.accuracy), speed=speed_text(one.speed),
                    share="all" if candidate.is_dense else share_text(one.share), bytes=bytes_text(one.bytes_per_step),
-                   place=PLACES[one.place], parents=candidate.parents)
+                   place=PLACES[one.place], times_dense=one.speed.value, parents=candidate.parents)
 
 
-def _ordered(known: Frontier) -> list[Standing]:
-    """The frontier from the slowest to the fastest, then what is within noise of it, the nearest first."""
+def _frontier(known: Frontier) -> tuple[Figures, ...]:
+    """The frontier, its ends and then what lies between them first; then what is within noise of it, the nearest first."""
+    best = _spread([one for one in known.at(Place.BEST) if not one.candidate.is_dense])
     near = sorted(known.at(Place.NEAR), key=lambda one: (one.doubt, one.candidate.id))
-    return [*(one for one in known.at(Place.BEST) if not one.candidate.is_dense), *near]
+    return tuple(_standing(one) for one in (*best, *near))
+
+
+def _spread(ordered: Sequence[Standing]) -> list[Standing]:
+    """The same ones, so ordered that any number of the first of them cover the whole range."""
+    ends = [0, len(ordered) - 1]
+    gaps = deque([(0, len(ordered) - 1)])
+    while gaps:
+        low, high = gaps.popleft()
+        if high - low > 1:
+            middle = (low + high) // 2
+            ends.append(middle)
+            gaps.extend(((low, middle), (middle, high)))
+    return [ordered[index] for index in dict.fromkeys(ends)] if ordered else []
 
 
 def _ancestor(parent: Parent, by_id: Mapping[int, Entry], known: Frontier) -> Ancestor:

@@ -21,11 +21,11 @@ from jinja2 import (
 )
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from agent.feedback import Told
 from agent.models.base import Text
 from agent.primer import algorithms, examples, mistakes, op_groups
 from agent.quoting import clipped, fenced, quoted
 from agent.shrink import ever_less
+from agent.told import Told
 from vortex.errors import PromptError, Where
 
 HOME = Path(__file__).parent.parent / "prompts"
@@ -112,17 +112,23 @@ def _allowed(path: Path) -> frozenset[str]:
 
 
 def _check(path: Path, allowed: frozenset[str]) -> None:
-    environment = _environment(path.parent)
     try:
-        tree = environment.parse(path.read_text(), path.name, str(path))
+        tree = _environment(path.parent).parse(path.read_text(), path.name, str(path))
+        unknown = meta.find_undeclared_variables(tree) - allowed - _made_in(tree)
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"cannot read {path}: {error}") from error
     except TemplateSyntaxError as error:
-        raise _refusal(error, {}) from None
-    unknown = meta.find_undeclared_variables(tree) - allowed
+        raise _not_a_template(error, str(path)) from None
     for node in tree.find_all(nodes.Name):
         if node.name in unknown:
             raise _undefined(node.name, allowed, _where(str(path), node.lineno))
+
+
+def _made_in(tree: nodes.Template) -> set[str]:
+    """What the template's outermost level makes: its blocks see that, which the parser does not say."""
+    made = {node.target for node in tree.find_all(nodes.Import)} | {node.name for node in tree.find_all(nodes.Macro)}
+    targets = [node.target for node in tree.body if isinstance(node, nodes.Assign)]
+    return made | {target.name for target in targets if isinstance(target, nodes.Name)}
 
 
 @cache
@@ -141,13 +147,17 @@ def _refusal(error: Exception, facts: Mapping[str, Any]) -> PromptError:
     if isinstance(error, TemplateNotFound):
         return PromptError(f"there is no template {error.name}", hint=f"There are: {', '.join(TEMPLATES)}.")
     if isinstance(error, TemplateSyntaxError):
-        return PromptError(f"not a template: {error.message}", where=_where(error.filename or error.name or "", error.lineno))
+        return _not_a_template(error, error.filename or error.name or "")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
     where = _where(frames[-1].filename, frames[-1].lineno or 0) if frames else Where()
     missing = re.search(r"'([^']+)' is undefined|has no (?:attribute|element) '?([^']+)'?", str(error))
     if missing is not None:
         return _undefined(missing[1] or missing[2], [*facts, *(key for fact in facts.values() for key in _inside(fact))], where)
     return PromptError(f"the template cannot be rendered: {error}", where=where)
+
+
+def _not_a_template(error: TemplateSyntaxError, path: str) -> PromptError:
+    return PromptError(f"not a template: {error.message}", where=_where(path, error.lineno))
 
 
 def _undefined(name: str, known: Sequence[str] | frozenset[str], where: Where) -> PromptError:
