@@ -9,6 +9,7 @@ from agent.claims import Claim
 from agent.verdict import Verdict, verdict
 from evaluator.report import Status
 from search.candidate import Candidate, Entry
+from vortex.errors import GraphError
 from vortex.ir import Graph, Node
 
 PLUMBING = ("input", "field", "state", "transpose", "reshape")   # how values are named and laid out, not what is done
@@ -144,7 +145,11 @@ def _refusal(entry: Entry) -> str:
 
 @lru_cache(maxsize=4096)
 def _ops_of(graph_json: str) -> "Counter[str]":
-    graph = Graph.from_json(graph_json)
+    """None of a Graph of another format, which an old archive may hold."""
+    try:
+        graph = Graph.from_json(graph_json)
+    except GraphError:
+        return Counter()
     named: Iterable[tuple[str, Sequence[Node]]] = (("cache", graph.cache), ("indexer", graph.indexer))
     return Counter(_label(node, side) for side, nodes in named for node in nodes if node.op not in PLUMBING)
 
