@@ -190,3 +190,10 @@ def test_a_flow_is_read_only_for_what_it_is_written_for() -> None:
         with pytest.raises(FlowContractError, match="is written for"):
             traced(text, geometry)
     assert load(LATENT, "latent.py", Geometry(block_size=32)).geometry == Geometry.of_latent(32)
+
+
+@pytest.mark.parametrize("axes", ["", "1, 2", "2, 1", "-1, -2", "-2, -1", "1, -1"])
+def test_a_transpose_is_of_the_inner_axes_however_they_are_counted(axes: str) -> None:
+    short, called = (traced(flow('cache["c"] = cache["k"].mean(dim=1)', f'return ops.topk(q.mean(dim=1) @ cache["c"].{swapped})'))
+                     for swapped in ("T", f"transpose({axes})"))
+    assert short.hash == called.hash

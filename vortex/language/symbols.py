@@ -12,6 +12,7 @@ from vortex.language.ops.shapes import shown
 from vortex.language.parameters import Parameters
 
 MOST_NODES = 10_000
+SWAPPED = {(1, 2), (2, 1), (-2, -1), (-1, -2), (1, -1), (-1, 1), (2, -2), (-2, 2)}      # the two inner axes
 TAPE: ContextVar["Tape"] = ContextVar("tape")
 
 
@@ -156,7 +157,10 @@ class Value:
     def T(self) -> "Value":  # noqa: N802  # torch's name
         return self._tape.apply(OPS["transpose"], [self], {})
 
-    def transpose(self) -> "Value":
+    def transpose(self, *axes: object) -> "Value":
+        """As torch has it too, of axes 1 and 2 in either order and counted from either end."""
+        if axes and not (all(isinstance(axis, int) for axis in axes) and axes in SWAPPED):
+            raise BadArgument("transpose swaps axes 1 and 2 only", hint="Write x.T.")
         return self.T
 
     def _apply(self, op: str, *others: object, **attrs: Attr) -> "Value":
