@@ -63,7 +63,8 @@ class Attendance:
     def plateau(self, number: int, still: bool, patience: int) -> None:
         """Tells when the weights after a plateau begin to hold, and when they cease to."""
         if still and not self._still:
-            self.note(f"no gain in {patience} round{'' if patience == 1 else 's'}: from round {number} on, weights after a plateau")
+            rounds = f"{patience} round{'' if patience == 1 else 's'}"
+            self.note(f"no gain in {rounds}: from round {number} on, weights after a plateau")
         elif self._still and not still:
             self.note(f"the frontier gains again: from round {number} on, weights as before the plateau")
         self._still = still

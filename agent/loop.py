@@ -118,20 +118,24 @@ class Loop:
                       attendance=Attendance(seats(campaign.proposers), judge.watch.note))
 
     def rounds(self, rounds: Rounds) -> None:
-        """From round 1: proposals, until the candidates or the minutes are used up."""
+        """From round 1: proposals, until the candidates or the minutes are used up. Raises NobodyLeft and Stopped."""
         for number, count in rounds.sizes():
-            if sum(round == number for round, _ in self._done) == count:
-                continue
-            with self._judge.clock.part("proposing"):
-                proposals = rounds.propose(number, count)
-            for slot, proposal in enumerate(proposals):
-                if self._judge.clock.total_s >= 60 * self._campaign.minutes:
-                    return
-                flow, refusal = self.loaded(proposal.source, f"<{proposal.name}>", proposal.parameters)
-                self.enter(Draft(campaign=self._campaign.name, round=number, slot=slot, name=proposal.name, flow=flow,
-                                 point=proposal.point, author=proposal.author, hypothesis=proposal.hypothesis,
-                                 parents=proposal.parents), refusal and (proposal.refusal or refusal), proposal.claim)
-            self._learn()
+            if sum(round == number for round, _ in self._done) < count and not self.round(rounds, number, count):
+                return
+
+    def round(self, rounds: Rounds, number: int, count: int) -> bool:
+        """Proposes and judges; false where the minutes are used up. Raises NobodyLeft and Stopped."""
+        with self._judge.clock.part("proposing"):
+            proposals = rounds.propose(number, count)
+        for slot, proposal in enumerate(proposals):
+            if self._judge.clock.total_s >= 60 * self._campaign.minutes:
+                return False
+            flow, refusal = self.loaded(proposal.source, f"<{proposal.name}>", proposal.parameters)
+            self.enter(Draft(campaign=self._campaign.name, round=number, slot=slot, name=proposal.name, flow=flow,
+                             point=proposal.point, author=proposal.author, hypothesis=proposal.hypothesis,
+                             parents=proposal.parents), refusal and (proposal.refusal or refusal), proposal.claim)
+        self._learn()
+        return True
 
     def _learn(self) -> None:
         """What a finished round taught, where a model reads it."""

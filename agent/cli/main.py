@@ -18,6 +18,7 @@ COMMANDS = {
     "show": "One candidate: source, report, lineage.",
     "why": "Why a candidate is, or is not, on the frontier.",
     "notebook": "What a campaign learned: hypotheses with verdicts, what failed, what is open.",
+    "innovate": "New ideas of a language model that compile; nothing is measured.",
     "eval": "Judge one flow beside the controls.",
     "export": "Write a candidate into a folder to take home.",
     "verify": "Rerun an exported candidate here and compare with its manifest.",

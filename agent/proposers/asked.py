@@ -11,6 +11,10 @@ from agent.models.base import Answer, Ask, Message, Text
 from agent.prompts import round_prompt, system_prompt
 from agent.proposers.base import Parent, Proposal, Round
 from agent.repair import repaired
+from agent.told import Outcome
+from search.candidate import Entry
+from search.frontier import Frontier, frontier
+from search.why import why
 from vortex.config import OperatingPoint
 from vortex.errors import CallError, VortexError
 
@@ -37,16 +41,24 @@ class Idea:
 
 
 def question(desk: Desk, round: Round, kind: str, key: str, *, count: int, theme: str = "",
-             parents: tuple[Parent, ...] | None = None) -> Question:
-    """The question of a round for a proposer of `kind`. Raises PromptError."""
+             parents: tuple[Parent, ...] | None = None, had: Sequence[Entry] = ()) -> Question:
+    """The question of a round for a proposer of `kind`; `had` are its earlier ideas, oldest first. Raises PromptError."""
     about = round if parents is None else replace(round, parents=parents)
     system = system_prompt(latent=round.geometry.latent, folder=desk.prompts)
     told = gather(about, desk.entries, goal=desk.goal, notes=desk.archive.notes(desk.campaign), theme=theme)
+    if had:
+        known = frontier(desk.entries)
+        told = replace(told, siblings=tuple(_outcome(entry, known) for entry in reversed(had)))
     text = round_prompt(kind, told, prefix=system, count=count, theme=theme, folder=desk.prompts)
     ask = Ask(system=system, messages=(Message("user", (Text(text),)),), max_tokens=desk.max_tokens,
               temperature=desk.temperature, thinking_tokens=desk.thinking_tokens)
     point = about.parents[0].point if about.parents else round.point
     return Question(key=f"{desk.key}/{key}", ask=ask, count=count, point=point, parents=about.parents)
+
+
+def _outcome(entry: Entry, known: Frontier) -> Outcome:
+    one = entry.candidate
+    return Outcome(id=one.id, name=one.name, parents=one.parents, hypothesis=one.hypothesis, outcome=why(known, entry))
 
 
 def ideas(desk: Desk, questions: Sequence[Question], repairs: int) -> Iterator[Idea]:

@@ -12,6 +12,7 @@ from agent.proposers.base import Proposal, Round
 from agent.proposers.settings import AskedSettings, read_settings
 
 KIND = "one-shot"
+MOST_HAD = 24                         # earlier ideas that are told, so that the next ones differ
 THEMES = (
     "what a page keeps of its keys: other summaries than a mean or an envelope, at the same bytes or fewer",
     "how the query heads of a group come to one ranking of blocks",
@@ -40,17 +41,19 @@ class OneShot:
 
     def propose(self, round: Round, rng: Random, count: int) -> Iterator[Proposal]:
         desk = desk_of(self.kind, round.desk)
-        each = self.settings.ideas
+        each, had = self.settings.ideas, [one for one in desk.entries if one.candidate.author == desk.proposer]
         questions = [question(desk, round, self.kind, str(begin // each), count=min(each, count - begin), parents=(),
-                              theme=self.theme(round.number, begin // each)) for begin in range(0, count, each)]
+                              had=had[-MOST_HAD:], theme=self.theme(round.number, begin // each))
+                     for begin in range(0, count, each)]
         for idea in ideas(desk, questions, self.settings.repairs):
             yield proposal(idea, desk.proposer)
 
     def theme(self, number: int, index: int) -> str:
-        """Themes take turns within a round and from round to round."""
-        given = self.settings.theme
-        themes = [given] if isinstance(given, str) else given
-        return themes[(number - 1 + index) % len(themes)] if themes else ""
+        """Themes take turns within a round and from round to round; a single one is looked at from another side each time."""
+        given, turn = self.settings.theme, number - 1 + index
+        if isinstance(given, str):
+            return f"{given}\nLook at it from this side: {THEMES[turn % len(THEMES)]}" if given and turn else given
+        return given[turn % len(given)] if given else ""
 
 
 def make(settings: Mapping[str, Any]) -> OneShot:
