@@ -11,11 +11,8 @@ from agent.loading import Loading
 from agent.models.base import Answer, Ask
 from agent.prepare import prepare
 from agent.prompts import ROUNDS
-from agent.proposers.base import Parent, Round
 from agent.proposers.registry import make_proposer
-from agent.rounds import BLIND, PARENTS
-from search import selection
-from search.candidate import Entry
+from agent.rounds import told_of
 from search.store.archive import Archive
 from vortex.errors import CampaignError
 
@@ -49,7 +46,7 @@ def preview(campaign: Campaign, archive: Archive, kind: str, count: int, folder:
     entries = archive.entries(campaign.name)
     number = 1 + max((entry.candidate.round for entry in entries), default=0)
     rng = Random(f"{campaign.seed}/{number}")
-    round = _round(campaign, entries, number, rng)
+    round = told_of(campaign, prepare(campaign), entries, number, rng)
     desk = Desk(campaign=campaign.name, goal=campaign.goal, proposer=kind, key=f"round {number}/{kind}", archive=archive,
                 caller=cast(Caller, _Listener()), entries=entries, load=Loading(round.geometry), prompts=folder)
     try:
@@ -58,15 +55,3 @@ def preview(campaign: Campaign, archive: Archive, kind: str, count: int, folder:
     except _Heard as heard:
         return heard.key, heard.question
     raise CampaignError(f"{kind} has nothing to ask yet", hint="It builds on measured candidates: run the campaign first.")
-
-
-def _round(campaign: Campaign, entries: tuple[Entry, ...], number: int, rng: Random) -> Round:
-    """As agent.rounds tells it."""
-    ready = prepare(campaign)
-    graphs = [(entry.candidate, entry.report, entry.candidate.flow.graph)
-              for entry in selection.choose(entries, number, rng, PARENTS)]
-    parents = tuple(Parent(id=one.id, name=one.name, graph=graph, point=one.point, report=report)
-                    for one, report, graph in graphs
-                    if graph is not None and not any(node.op in BLIND for node in graph.indexer))
-    return Round(number=number, parents=parents, seeds=ready.seeds, geometry=ready.geometry, point=campaign.point,
-                 knobs=campaign.knobs, known=frozenset((e.candidate.flow.hash, e.candidate.point.hash) for e in entries))

@@ -49,7 +49,7 @@ class Rounds:
         """At most `count`; fewer when the proposers run out of ideas. Raises NobodyLeft, PromptError and Stopped."""
         entries = [entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number]
         rng = Random(f"{self.campaign.seed}/{number}")
-        told = self._told(number, entries, rng)
+        told = told_of(self.campaign, self.ready, entries, number, rng)
         seats, still = self.attendance.seats, self._stands_still(entries, number)
         drawn = mix.shares(seats, count, rng, still)
         before = written.read(self.archive, self.campaign.name, number) if self.desks else None
@@ -127,11 +127,13 @@ class Rounds:
     def _finished(self, number: int) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number)
 
-    def _told(self, number: int, entries: Sequence[Entry], rng: Random) -> Round:
-        chosen = selection.choose(entries, number, rng, PARENTS)
-        known = frozenset((e.candidate.flow.hash, e.candidate.point.hash) for e in entries)
-        return Round(number=number, parents=tuple(_parents(chosen)), seeds=self.ready.seeds, known=known,
-                     geometry=self.ready.geometry, point=self.campaign.point, knobs=self.campaign.knobs)
+
+def told_of(campaign: Campaign, ready: Ready, entries: Sequence[Entry], number: int, rng: Random) -> Round:
+    """What every proposer is told about a round, after `entries` of the rounds before it."""
+    chosen = selection.choose(entries, number, rng, PARENTS)
+    known = frozenset((e.candidate.flow.hash, e.candidate.point.hash) for e in entries)
+    return Round(number=number, parents=tuple(_parents(chosen)), seeds=ready.seeds, known=known,
+                 geometry=ready.geometry, point=campaign.point, knobs=campaign.knobs)
 
 
 def _parents(entries: Sequence[Entry]) -> Iterator[Parent]:
