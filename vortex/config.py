@@ -116,7 +116,7 @@ class VortexConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    topk_val: Annotated[int, Field(ge=0)] = 30
+    topk_val: Annotated[int, Field(ge=1)] = 30
     max_topk_val: Annotated[int, Field(ge=1)] | None = None
     layers_skip: tuple[int, ...] | None = None                        # None: no layer
     block_reserved_bos: Annotated[int, Field(ge=0)] = 1
