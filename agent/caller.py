@@ -75,7 +75,7 @@ def answer_of(record: CallRecord) -> Answer:
 
 def worst(ask: Ask, price: Price) -> Need:
     """The most that an ask can cost: its bytes as tokens that no cache held, and an answer as long as is allowed."""
-    prompt = len(json.dumps(ask.to_json(), ensure_ascii=False).encode()) // BYTES_A_TOKEN
+    prompt = len(json.dumps(ask.to_json(), ensure_ascii=False).encode(errors="replace")) // BYTES_A_TOKEN
     output = ask.max_tokens + ask.thinking_tokens
     dollars = max(cost(Usage(input=prompt, output=output), price), cost(Usage(cache_write=prompt, output=output), price))
     return Need(dollars=dollars, tokens=prompt + output)

@@ -111,13 +111,13 @@ class Ledger:
         """The provider answered nothing, and nothing was paid. The key may be asked again."""
         with self.database.write() as session:
             row = self._reserved(session, key)
-            row.state, row.code, row.message, row.seconds = "failed", code, message, seconds
+            row.state, row.code, row.message, row.seconds = "failed", code, _storable(message), seconds
 
     def lost(self, key: str, code: str = "", message: str = "") -> None:
         """Nobody knows whether the call was paid: its money stays counted, and the key may be asked again."""
         with self.database.write() as session:
             row = self._reserved(session, key)
-            row.state, row.code, row.message = "lost", code, message
+            row.state, row.code, row.message = "lost", code, _storable(message)
 
     def settle(self, id: int, dollars: float) -> CallRecord:
         """A person says what a lost call did cost. Raises CampaignError for a call that is not lost."""
@@ -167,6 +167,11 @@ class Ledger:
         return Spent(nanos=answered.nanos + failed.nanos, tokens=answered.tokens, calls=answered.count, failed=failed.count,
                      seconds=answered.seconds + failed.seconds, in_flight=made.count, in_flight_nanos=made.held,
                      in_flight_tokens=made.held_tokens, lost=lost.count, lost_nanos=lost.held, lost_tokens=lost.held_tokens)
+
+
+def _storable(text: str) -> str:
+    """The text without what no database takes: halves of surrogate pairs, and zeros."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "")
 
 
 def _records(session: Session, rows: Sequence[CallRow]) -> tuple[CallRecord, ...]:

@@ -14,7 +14,7 @@ CHUNK = 500                           # digests asked for at once
 
 def keep(session: Session, value: Any) -> str:
     """Writes a value of JSON unless it is there. Gives its digest."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value)              # in ASCII: a model may write half a surrogate pair, which no database takes
     key = digest(text)
     if session.scalar(select(TextRow.id).filter_by(digest=key)) is None:
         session.add(TextRow(digest=key, text=text))

@@ -325,3 +325,15 @@ def test_recording_a_call_takes_little_time(ledger: Ledger) -> None:
     for number in range(50):
         asking.ask(str(number), saying("x" * 45_000))
     assert (time.monotonic() - start) / 50 < 0.05
+
+
+def test_half_a_surrogate_pair_neither_loses_an_answer_nor_stops_the_next_call(ledger: Ledger) -> None:
+    class Odd(Counted):
+        def ask(self, ask: Ask) -> Answer:
+            super().ask(ask)
+            return Answer(parts=(Text("half \ud83d"),), stop=Stop.END, usage=USAGE, model=self.name)
+
+    asking = caller(ledger, Odd())
+    first = asking.ask("a", saying("x"))
+    assert first.text == "half \ud83d" == asking.ask("a", saying("x")).text
+    assert asking.ask("b", saying(first.text)).text == first.text

@@ -120,7 +120,7 @@ def test_an_estimate_follows_the_file(tmp_path: Path) -> None:
     dearer = estimate(campaigns.load(written(tmp_path), ["budget.candidates=128"]))
     assert dearer.expected.dollars == pytest.approx(2 * found.expected.dollars)
     poor = estimate(campaigns.load(written(tmp_path), ["budget.dollars=0.01"]))
-    assert (poor.ends_early, poor.expected.dollars) == ("dollars", pytest.approx(0.01))
+    assert poor.ends_early == "dollars" and poor.expected.dollars == pytest.approx(0.01)
     own = estimate(campaigns.load(written(tmp_path), ["proposer.reflective.calls=2"]))
     assert own.lines[0].expected.calls == own.lines[0].worst.calls == pytest.approx(2)
 
@@ -222,7 +222,7 @@ def test_a_lost_call_is_shown_and_settled(db: Path, capsys: pytest.CaptureFixtur
     ledger.lost("k", "BrokenAnswer", "half an answer")
     archive.close()
     assert "1 lost (≤ $0.50)" in told(capsys, "status", "--db", db)
-    assert "$0.25 of at most $0.50" in told(capsys, "calls", "mine", 4, "--settle", 0.25, "--db", db)
+    assert "$0.25 of at most $0.50" in told(capsys, "calls", "mine", 4, "--settle", "0.25", "--db", db)
     assert "$0.26 of $20.00, 2.42k tokens, 2 calls, 2 failed" in told(capsys, "status", "--db", db)
 
 
