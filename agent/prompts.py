@@ -39,7 +39,6 @@ TEMPLATES: Mapping[str, frozenset[str]] = {
     "answer-blocks": frozenset({"latent"}),
     "answer-tools": frozenset({"latent"}),
     "round": ROUND, "one-shot": ROUND, "reflective": ROUND, "merge": ROUND, "scientist": ROUND,
-    "repair": frozenset({"source", "report", "turns_left"}),
     "summary": ROUND,
 }
 ROUNDS = ("one-shot", "reflective", "merge", "scientist")            # kinds of proposers that have a template

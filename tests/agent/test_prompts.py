@@ -18,6 +18,7 @@ from agent.prompts import LIMIT, ROUNDS, STABLE, TEMPLATES, check, render, round
 from agent.quoting import clipped, fenced, plain, quoted
 from agent.shrink import ever_less
 from agent.told import Told
+from agent.tools.all import TOOLS
 from search.store.notes import Note
 from tests.agent import crowded
 from vortex.compiler.front import load
@@ -118,6 +119,12 @@ def test_a_round_of_a_full_archive_stays_in_its_room(full: Told, kind: str, late
     assert len(whole(prefix)) >= STABLE * total
     assert len(text) > 0.8 * prompts.room_beside(prefix), "the room is used"
     assert text == round_prompt(kind, full, prefix=prefix, theme=crowded.LONG)
+
+
+def test_a_scientist_has_room_for_its_tools(full: Told) -> None:
+    prefix = system_prompt("tools")
+    tools = json.dumps([{**vars(spec.offered), "schema": dict(spec.offered.schema)} for spec in TOOLS])
+    assert len(whole(prefix, round_prompt("scientist", full, prefix=prefix)) + tools) <= LIMIT
 
 
 def test_what_is_left_out_goes_step_by_step_and_each_step_is_shorter(full: Told) -> None:
