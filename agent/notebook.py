@@ -114,7 +114,9 @@ def _article(memo: Memo, lesson: Lesson | None) -> str:
     against = "" if verdict.rival is None else f", against {verdict.rival}"
     head = (f"<p><b class='{verdict.ruling}'>{verdict.ruling}</b> {lesson.candidate} {escape(lesson.name)} "
             f"<small>round {lesson.round}{against}; {escape(marks)}</small></p>")
-    rows = [*((one.text, "") for one in verdict.findings), *(("measured", one.text) for one in verdict.effects)]
+    rows = [(one.text, "") for one in verdict.findings]
+    if verdict.effects:
+        rows.append(("measured", "; ".join(one.text for one in verdict.effects)))
     if lesson.claim.refuted_by:
         rows.append(("said to be refuted by", lesson.claim.refuted_by))
     if verdict.ended:

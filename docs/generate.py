@@ -8,8 +8,8 @@ from vortex.language.ops.prose import listed, tell
 from vortex.language.ops.record import Op
 
 HERE = Path(__file__).parent / "reference"
-COMMANDS = ("run", "resume", "status", "frontier", "show", "why", "eval", "export", "verify", "check", "same",
-            "flows", "ops", "calibrate", "doctor")
+COMMANDS = ("run", "resume", "status", "estimate", "calls", "frontier", "show", "why", "notebook", "innovate", "eval", "export",
+            "verify", "check", "same", "flows", "ops", "calibrate", "prompt", "mcp", "doctor")
 
 
 def entry(op: Op) -> str:
