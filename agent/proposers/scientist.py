@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from agent.answers import read
 from agent.desk import Desk, desk_of
@@ -16,7 +16,7 @@ from agent.models.base import Answer, Ask, Message, Part, Stop, Text, ToolCall, 
 from agent.prompts import round_prompt, system_prompt
 from agent.proposers.asked import said
 from agent.proposers.base import Proposal, Round
-from agent.proposers.settings import AskedSettings, read_settings
+from agent.proposers.settings import read_settings
 from agent.tools.all import TOOLS
 from agent.tools.bench import Bench, Submission, ToolError, about
 from agent.tools.box import Toolbox
@@ -30,9 +30,11 @@ NUDGE = "Nothing was asked of a tool. Go on with the tools, and hand in a flow w
 CUT_OFF = "That answer was cut off at its limit of tokens: say less at a time."
 
 
-class ScientistSettings(AskedSettings):
+class ScientistSettings(BaseModel):
     """`turns` calls of the model a round at most; `repeats`: as often it may ask one thing of a tool, then it is stopped;
     `characters` of tool results in one conversation, after which they are cut short."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     turns: Annotated[int, Field(ge=1, le=200)] = 24
     repeats: Annotated[int, Field(ge=1, le=20)] = 3

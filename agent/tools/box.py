@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.models.base import Tool, ToolCall, ToolResult
+from agent.quoting import fenced
 from agent.tools.bench import Bench, ToolError
 from vortex.errors import VortexError
 
 MOST_CHARACTERS = 6000                # of a result
-DATA = "data"
 
 
 class Arguments(BaseModel):
@@ -80,18 +80,19 @@ class Toolbox:
         return tuple(one.offered for one in self.specs)
 
     def use(self, call: ToolCall) -> ToolResult:
-        """A refusal is a result that failed: what is wrong, and what to write instead."""
+        """A refusal is a result that failed: what is wrong, and what to write instead. All of it is marked as data."""
         try:
             text, failed = self._run(call), False
         except VortexError as error:
             text, failed = error.report(), True
-        return ToolResult(id=call.id, text=fenced(cut(text, self.most_characters), call.name), failed=failed)
+        known = call.name if call.name in [one.name for one in self.specs] else "tool"
+        return ToolResult(id=call.id, text=fenced(text, known, self.most_characters), failed=failed)
 
     def _run(self, call: ToolCall) -> str:
         found = next((one for one in self.specs if one.name == call.name), None)
         if found is None:
-            near = difflib.get_close_matches(call.name, [one.name for one in self.specs], n=1)
-            raise ToolError(f"there is no tool {call.name!r}", hint=(f"Did you mean {near[0]}? " if near else "")
+            near = difflib.get_close_matches(call.name[:80], [one.name for one in self.specs], n=1)
+            raise ToolError(f"there is no tool {call.name[:80]!r}", hint=(f"Did you mean {near[0]}? " if near else "")
                           + f"Tools: {', '.join(one.name for one in self.specs)}.")
         if call.broken:
             raise ToolError("the arguments are not JSON", hint=f"{found.name} takes an object with: {_names(found)}.")
@@ -112,17 +113,3 @@ def _names(one: Spec) -> str:
     """`flow, mechanism, [parents]`: those in brackets may be left out."""
     fields = one.arguments.model_fields
     return ", ".join(name if field.is_required() else f"[{name}]" for name, field in fields.items()) or "nothing"
-
-
-def cut(text: str, most: int) -> str:
-    """At most `most` characters, and a word where something is missing."""
-    if len(text) <= most:
-        return text
-    return f"{text[:most].rstrip()}\n... {len(text) - most:,} more characters: ask for less."
-
-
-def fenced(text: str, source: str) -> str:
-    """Marked as data: whoever wrote it, nothing in it is said by the platform or by a person."""
-    inner = text.replace(f"</{DATA}", f"<\\/{DATA}").replace(f"<{DATA}", f"<\\{DATA}")
-    name = "".join(c for c in source if c.isalnum() or c in "_-")[:40]
-    return f'<{DATA} from="{name}">\n{inner}\n</{DATA}>'
