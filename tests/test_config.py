@@ -72,7 +72,8 @@ def test_every_setting_is_carried_or_said_to_have_no_meaning() -> None:
 @pytest.mark.parametrize(("settings", "said"), [
     ({"topk_vals": 3}, "topk_vals is not a setting"), ({"attention_backend": "fa3"}, "'flashinfer' or 'trtllm'"),
     ({"use_tensor_core": True, "impl_backend": "cuda"}, "use_tensor_core goes with impl_backend 'triton'"),
-    ({"block_reserved_eos": 0}, "block_reserved_eos"), ({"topk_val": 0}, "topk_val"), ({"host_kv_policy": "mru"}, "host_kv_policy"),
+    ({"block_reserved_eos": 0}, "block_reserved_eos"), ({"topk_val": 0}, "topk_val"),
+    ({"host_kv_policy": "mru"}, "host_kv_policy"),
 ])
 def test_a_config_that_cannot_be_is_a_point_error(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(PointError, match=said):
