@@ -97,8 +97,9 @@ class Draft:
         for piece in delta.tool_calls or ():
             call = self.calls.setdefault(piece.index, {"id": "", "name": "", "arguments": ""})
             call["id"] = piece.id or call["id"]
-            call["name"] += piece.function.name or ""
-            call["arguments"] += piece.function.arguments or ""
+            if piece.function is not None:
+                call["name"] += piece.function.name or ""
+                call["arguments"] += piece.function.arguments or ""
 
     def parts(self) -> Iterator[Part]:
         if self.thought:

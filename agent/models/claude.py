@@ -44,10 +44,11 @@ class Claude:
 
 def connect(name: str, base_url: str | None = None, max_retries: int = 4, limit_s: float = wire.LIMIT_S) -> Claude:
     """Raises MissingKey. `base_url` goes before ANTHROPIC_BASE_URL, and that before the provider's own."""
-    who = wire.provider("Anthropic", "ANTHROPIC_API_KEY", anthropic)
+    base_url = base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
+    who = wire.provider("Anthropic", "ANTHROPIC_API_KEY", anthropic, base_url)
     http = anthropic.DefaultHttpxClient(timeout=wire.TIMEOUT, event_hooks={"response": [wire.hear]})
-    client = anthropic.Anthropic(api_key=who.key, base_url=base_url or os.environ.get("ANTHROPIC_BASE_URL") or None,
-                                 max_retries=max_retries, timeout=wire.TIMEOUT, http_client=http)
+    client = anthropic.Anthropic(api_key=who.key, base_url=base_url, max_retries=max_retries, timeout=wire.TIMEOUT,
+                                 http_client=http)
     return Claude(name, who, client, limit_s)
 
 

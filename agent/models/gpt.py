@@ -39,10 +39,10 @@ class Gpt:
 
 def client(base_url: str | None, max_retries: int) -> tuple[wire.Provider, openai.OpenAI]:
     """Raises MissingKey. `base_url` goes before OPENAI_BASE_URL, and that before the provider's own."""
-    who = wire.provider("OpenAI" if base_url is None else f"the endpoint {base_url}", "OPENAI_API_KEY", openai)
+    base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
+    who = wire.provider("OpenAI", "OPENAI_API_KEY", openai, base_url)
     http = openai.DefaultHttpxClient(timeout=wire.TIMEOUT, event_hooks={"response": [wire.hear]})
-    return who, openai.OpenAI(api_key=who.key, base_url=base_url or os.environ.get("OPENAI_BASE_URL") or None,
-                              max_retries=max_retries, timeout=wire.TIMEOUT, http_client=http)
+    return who, openai.OpenAI(api_key=who.key, base_url=base_url, max_retries=max_retries, timeout=wire.TIMEOUT, http_client=http)
 
 
 def connect(name: str, base_url: str | None = None, max_retries: int = 4, limit_s: float = wire.LIMIT_S) -> Gpt:

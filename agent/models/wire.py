@@ -22,6 +22,8 @@ LATER = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout
 UNPAID = frozenset({"insufficient_quota", "billing_error", "billing_hard_limit_reached"})
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
 
+ADDRESS = "such as https://api.openai.com/v1, or https://api.anthropic.com without /v1"
+
 _heard = threading.local()
 
 
@@ -35,13 +37,26 @@ class Provider:
     key: str = field(repr=False)
 
 
-def provider(title: str, variable: str, sdk: ModuleType) -> Provider:
-    """Raises MissingKey when the environment holds no key."""
+def provider(title: str, variable: str, sdk: ModuleType, base_url: str | None) -> Provider:
+    """Raises MissingKey when the environment holds no key, UnknownLanguageModel for an address that is none."""
+    if base_url is not None:
+        url = address(base_url)
+        title = f"the endpoint {url.host}{'' if url.port is None else f':{url.port}'}"
     key = os.environ.get(variable, "").strip()
     if not key:
         raise MissingKey(f"{variable} is not set: {title} cannot be asked",
                          hint=f"export {variable}=...; keys are read from the environment only")
     return Provider(title, variable, sdk, key)
+
+
+def address(base_url: str) -> httpx2.URL:
+    try:
+        url = httpx2.URL(base_url)
+    except httpx2.InvalidURL as error:
+        raise UnknownLanguageModel(f"the base URL {base_url!r} is none: {error}", hint=ADDRESS) from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise UnknownLanguageModel(f"the base URL {base_url!r} does not begin with http:// or https://", hint=ADDRESS)
+    return url
 
 
 def hear(response: httpx2.Response) -> None:
@@ -81,12 +96,13 @@ def refusals(who: Provider, model: str) -> Iterator[None]:
     except CallError:
         raise
     except who.sdk.APIStatusError as error:
-        raise status_refusal(who, model, error) from error
+        # What the provider said may hold the key: no traceback shows it.
+        raise status_refusal(who, model, error) from None
     except who.sdk.APIConnectionError as error:
         raise Unavailable(f"{who.title} cannot be reached: {words(who, error)}",
-                          hint="is the network up, and the base URL right?") from error
+                          hint="is the network up, and the base URL right?") from None
     except who.sdk.APIError as error:
-        raise stream_refusal(who, str(error.type or error.code or ""), words(who, error)) from error
+        raise stream_refusal(who, str(error.type or error.code or ""), words(who, error)) from None
     except httpx2.HTTPError as error:
         raise Unavailable(f"{who.title} cannot be reached: {type(error).__name__}") from error
     except MALFORMED as error:

@@ -17,7 +17,7 @@ from tests.models.protocols import STREAMS, Reply, anthropic_message, last_words
 STATUS = {"429": (429, "rate_limit_error", "slow down"), "500": (500, "api_error", "something broke"),
           "529": (529, "overloaded_error", "overloaded"), "401": (401, "authentication_error", "invalid key"),
           "403": (403, "permission_error", "not yours"), "404": (404, "not_found_error", "no such model"),
-          "400": (400, "invalid_request_error", "max_tokens is too large"),
+          "400": (400, "invalid_request_error", "max_tokens is too large; you said {key}"),
           "quota": (429, "insufficient_quota", "you exceeded your current quota")}
 TRANSIENT = ("429", "500", "529", "drop", "cut", "malformed", "truncated", "event", "drip")
 
@@ -41,6 +41,7 @@ class Loopback:
     capacity: int = 1_000_000
     work_s: float = 0.0
     drip_s: float = 0.01
+    retry_after: str = "0.02"
     polls: int = 1                        # looks at a batch before it is done
     requests: list[tuple[str, Mapping[str, str], Any]] = field(default_factory=list)
     delivered: list[tuple[str, Usage]] = field(default_factory=list)
@@ -129,8 +130,11 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, fault: str, number: int, body: Mapping[str, Any]) -> None:
         if fault in STATUS:
             status, kind, message = STATUS[fault]
-            later = {"retry-after": "0.02"} if fault in ("429", "529") else {}
+            message = message.replace("{key}", self.headers.get("authorization", ""))
+            later = {"retry-after": self.loopback.retry_after} if fault in ("429", "529") else {}
             return self.say({"type": "error", "error": {"type": kind, "code": kind, "message": message}}, status, later)
+        if fault == "page":
+            return self.whole(b"<html>Sign in to this network</html>", 200, {"content-type": "text/html"})
         if fault == "drop":
             return self.hang_up()
         said = last_words(self.path, body)

@@ -1,6 +1,7 @@
 """Every fault of a provider, through the real SDKs: mended by a further try, or one clear error that carries no key."""
 import json
 import sys
+import traceback
 
 import pytest
 
@@ -23,6 +24,7 @@ KINDS = {"401": (KeyRefused, "does not accept the key"), "403": (KeyRefused, "do
          "500": (Unavailable, "through all retries"), "529": (Unavailable, "through all retries"),
          "drop": (Unavailable, "cannot be reached"), "cut": (BrokenAnswer, "broke off while it answered"),
          "event": (BrokenAnswer, "ended its answer with an error"),
+         "page": (BrokenAnswer, "stops before its end"),
          "malformed": (BrokenAnswer, "protocol does not know"), "truncated": (BrokenAnswer, "stops before its end")}
 
 
@@ -43,6 +45,27 @@ def test_the_sdk_tries_again_before_an_answer_has_begun(name: str, fault: str) -
         answer = connect(name, loopback).ask(ask("hello"))
     assert answer.text == "You said: hello" and len(loopback.requests) == 2 and len(loopback.delivered) == 1
     assert answer.overloads == (fault in ("429", "529"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sdk_waits_as_long_as_it_is_told(name: str) -> None:
+    with serve(Loopback(fault=lambda n: "429" if n == 0 else "", retry_after="1")) as loopback:
+        assert connect(name, loopback).ask(ask("hello")).seconds >= 1.0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_traceback_shows_the_key_that_a_provider_repeats(name: str) -> None:
+    with serve(Loopback(fault=lambda n: "400")) as loopback, pytest.raises(CallError) as caught:
+        connect(name, loopback).ask(ask("hello"))
+    assert "you said Bearer ***" in caught.value.message
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://files", "http://"])
+def test_an_address_that_is_none(name: str, url: str) -> None:
+    with pytest.raises(UnknownLanguageModel, match="the base URL"):
+        make_model(name, url)
 
 
 @pytest.mark.parametrize("name", NAMES)
