@@ -1,6 +1,8 @@
 """Who proposes: the proposers of a campaign by label, how a round is shared among them, and who has to leave."""
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from random import Random
 
 from agent.tables import ProposerTable
@@ -35,12 +37,12 @@ def seats(specs: Sequence[ProposerTable]) -> tuple[Seat, ...]:
 
 
 def shares(among: Sequence[Seat], count: int, rng: Random, after_plateau: bool) -> list[tuple[Seat, int]]:
-    """How many of `count` each may propose, drawn by weight; those that got none are left out."""
+    """How many of `count` each may propose: its weight's share, the rest by chance; those that get none are left out."""
     weights = [seat.weight(after_plateau) for seat in among]
-    if not any(weights):
-        weights = [1.0] * len(among)
-    drawn = rng.choices(range(len(among)), weights, k=count)
-    return [(seat, drawn.count(i)) for i, seat in enumerate(among) if i in drawn]
+    ends = list(accumulate(weights if any(weights) else [1.0] * len(among)))
+    draws = [rng.random() for _ in range(count)]      # one a proposal, so that what is drawn next does not depend on the mix
+    places = [bisect(ends, (draws[0] + i) / count * ends[-1], hi=len(ends) - 1) for i in range(count)]
+    return [(seat, places.count(i)) for i, seat in enumerate(among) if i in places]
 
 
 def is_final(error: CallError) -> bool:
