@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from agent.models.keys import kept_apart
 from vortex.errors import VortexError
 
 COMMANDS = {
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     wanted = next((word for word in words if not word.startswith("-")), "")
     try:
-        application(wanted)(words, prog_name="vortex")
+        with kept_apart():
+            application(wanted)(words, prog_name="vortex")
     except VortexError as error:
         print(json.dumps(error.to_json()) if "--json" in words else error.report(), file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,6 +1,5 @@
 """What all providers share: keys, the errors of their SDKs in our words, and how often a call was told to come back later."""
 import json
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx2
 
+from agent.models import keys
 from agent.models.base import ToolCall
 from vortex.errors import BrokenAnswer, CallError, KeyRefused, MissingKey, Unavailable, UnknownLanguageModel
 
@@ -42,7 +42,7 @@ def provider(title: str, variable: str, sdk: ModuleType, base_url: str | None) -
     if base_url is not None:
         url = address(base_url)
         title = f"the endpoint {url.host}{'' if url.port is None else f':{url.port}'}"
-    key = os.environ.get(variable, "").strip()
+    key = keys.key(variable)
     if not key:
         raise MissingKey(f"{variable} is not set: {title} cannot be asked",
                          hint=f"export {variable}=...; keys are read from the environment only")
