@@ -1,5 +1,5 @@
 """The frontier as a picture: accuracy over decode speed, with an interval both ways."""
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -20,6 +20,7 @@ DOTS_PER_INCH = 150
 LONGEST = 32                          # letters of a name that are shown
 MOST = 16                             # names beside the picture
 BLUE, GREY, FAINT, PALE = "#1f5fa8", "#5b5b5b", "#b9c2cc", "#a9c6e6"
+Curves: TypeAlias = Mapping[str, Sequence[tuple[int, float, float]]]       # (candidates, dollars, hypervolume), by proposer
 Spot: TypeAlias = tuple[float, float, Literal["left", "center", "right"]]
 SIDES: tuple[Spot, ...] = (                # offsets in points
     (7, 7, "left"), (-7, 7, "right"), (7, -7, "left"), (-7, -7, "right"), (0, 13, "center"), (0, -13, "center"))
@@ -31,7 +32,10 @@ class PlotError(VortexError):
 
 def draw(frontier: Frontier, title: str, path: Path) -> None:
     """Writes a PNG. Raises PlotError where the file cannot be written."""
-    figure = picture(frontier, title)
+    _save(picture(frontier, title), path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(path, format="png")
     except OSError as error:
@@ -49,6 +53,27 @@ def picture(frontier: Frontier, title: str) -> Figure:
     figure.draw_without_rendering()
     _labels(axes, frontier)
     return figure
+
+
+def draw_contest(curves: Curves, title: str, path: Path) -> None:
+    """Hypervolume over candidates, and over dollars, a line a proposer. Raises PlotError."""
+    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    by_count, by_dollars = figure.subplots(1, 2, sharey=True)
+    for author, steps in curves.items():
+        by_count.step([n for n, _, _ in steps], [area for _, _, area in steps], where="post", marker=".", label=author)
+        if any(dollars for _, dollars, _ in steps):
+            by_dollars.step([d for _, d, _ in steps], [area for _, _, area in steps], where="post", marker=".", label=author)
+    by_count.set_title(title, loc="left", fontsize=12, parse_math=False)
+    by_count.set_ylabel("hypervolume (accuracy above 0, speed above 1x)")
+    for axes, label in ((by_count, "candidates"), (by_dollars, "dollars")):
+        axes.set_xlabel(label)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        if axes.lines:
+            axes.legend(loc="lower right", fontsize=8.5)
+        else:
+            axes.text(0.5, 0.5, "nothing was spent", transform=axes.transAxes, ha="center", color=GREY)
+    _save(figure, path)
 
 
 def _points(axes: Axes, frontier: Frontier) -> None:
