@@ -268,6 +268,15 @@ def test_a_flow_that_asserts_its_block_size_is_loaded_at_one_that_it_takes() -> 
         vortex.load_flow(odd.replace("== 1\n", "== 7\n"))
 
 
+@pytest.mark.parametrize("body", ["assert self.head_dim == 64", "q = q.reshape(8, 32).reshape(4, 64)", "q += q.reshape(4, 64)"])
+def test_a_flow_written_for_one_head_dim_is_loaded_at_it(body: str) -> None:
+    narrow = TWO.replace("        return ops.topk(", f"        {body}\n        return ops.topk(")
+    q, k, v = made([200], group=4, channels=64)
+    assert [len(own) for own in vortex.select_blocks(vortex.load_flow(narrow), q, k, v, POINT).blocks[0]] == [5, 5]
+    with pytest.raises(VortexError):
+        vortex.load_flow(narrow.replace("64", "63"))
+
+
 def test_a_flow_whose_parameters_fit_one_model_is_loaded_for_it() -> None:
     flow = vortex.load_flow("loki")
     q, k, v = made([200], channels=64)

@@ -43,21 +43,22 @@ def latent_of(block_size: int = 16, channels: int | None = None, group: int | No
 def load_usual(text: str, path: str, name: str | None = None, block_size: int | None = None) -> Graph:
     """The Graph at the usual geometry, for flows that come without a model.
 
-    A flow that asserts its sizes is read at the first block size that it takes, and one whose parameter files do not fit
-    at the first head_dim and group that they fit. Raises FlowError, that of the usual geometry.
+    A flow that asserts its sizes is read at the first block size or head_dim that it takes, one written for another
+    head_dim at that, and one whose parameter files do not fit at the first sizes that they fit. Raises FlowError, that of
+    the usual geometry.
     """
     size = block_size or BLOCK_SIZES[0]
     try:
         return load(text, path, Geometry(size), name)
     except FlowContractError:
-        for other in BLOCK_SIZES[1:] if block_size is None and "assert" in text else ():
+        blocks = [Geometry(other) for other in BLOCK_SIZES[1:] if block_size is None]
+        for geometry in [*blocks, *(Geometry(size, head_dim) for head_dim in HEAD_DIMS[1:])] if "assert" in text else ():
             with suppress(FlowContractError, ShapeMismatch):
-                return load(text, path, Geometry(other), name)
+                return load(text, path, geometry, name)
         raise
     except ShapeMismatch:
-        # A shape that does not fit is a mistake at any size, but for shapes that a file decides.
         parameters = named_in(text, path)
-        for heads, latent in islice(_fitting(parameters, size), MOST_TRIALS if parameters else 0):
+        for heads, latent in islice(_fitting(parameters, size), MOST_TRIALS if parameters else len(HEAD_DIMS)):
             with suppress(FlowContractError, ShapeMismatch):
                 return load(text, path, heads, name, parameters, latent)
         raise
