@@ -60,10 +60,12 @@ def draw_contest(curves: Curves, title: str, path: Path) -> None:
     figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     by_count, by_dollars = figure.subplots(1, 2, sharey=True)
-    for author, steps in curves.items():
-        by_count.step([n for n, _, _ in steps], [area for _, _, area in steps], where="post", marker=".", label=author)
+    for number, (author, steps) in enumerate(curves.items()):
+        areas, colour = [area for _, _, area in steps], f"C{number % 10}"
+        by_count.step([n for n, _, _ in steps], areas, where="post", marker=".", label=author, color=colour)
         if any(dollars for _, dollars, _ in steps):
-            by_dollars.step([d for _, d, _ in steps], [area for _, _, area in steps], where="post", marker=".", label=author)
+            by_dollars.step([d for _, d, _ in steps], areas, where="post", marker=".", label=author, color=colour)
+    by_count.xaxis.set_major_locator(MaxNLocator(integer=True))
     by_count.set_title(title, loc="left", fontsize=12, parse_math=False)
     by_count.set_ylabel("hypervolume (accuracy above 0, speed above 1x)")
     for axes, label in ((by_count, "candidates"), (by_dollars, "dollars")):
