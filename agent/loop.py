@@ -161,8 +161,12 @@ class Loop:
         self._judge.stop.check()
         if (draft.round, draft.slot) in self._done:
             return self._archive.add_candidate(draft)
+        entered = self._archive.add_candidate(draft)
+        if (entered.author, entered.flow.hash) != (draft.author, draft.flow.hash):
+            # The place was taken from outside (agent/outside.py) while the round was proposed: what stands there is judged.
+            draft, refusal, claim = entered, None, None
         if claim is not None:
-            memory.hold(self._archive, self._archive.add_candidate(draft), claim)
+            memory.hold(self._archive, entered, claim)
         candidate = self._judge.judge(draft, refusal)
         self._done.add((draft.round, draft.slot))
         self._spent()

@@ -2,7 +2,6 @@
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import fields
 
 from agent import memory
 from agent.campaign import Campaign
@@ -72,7 +71,7 @@ class Outside:
             try:
                 loop.controls()
                 for candidate in self._more(waiting):
-                    loop.enter(_draft(candidate), None)
+                    loop.enter(candidate, None)
                     self._end(candidate, None)
             finally:
                 self._account(loop)
@@ -151,7 +150,3 @@ class _Listening(Quiet):
     def _check(self) -> None:
         if self._closing.is_set():
             raise Stopped
-
-
-def _draft(candidate: Candidate) -> Draft:
-    return Draft(**{field.name: getattr(candidate, field.name) for field in fields(Draft)})
