@@ -15,6 +15,7 @@ from vortex.language.trace import trace
 BLOCK_SIZES = (16, 32, 64, 1)
 HEAD_DIMS = (128, 64, 256, 96, 192, 80, 32)
 MOST_TRIALS = 64
+MOST_RETRIED = 16_384        # characters: a longer text is not worth the time of many readings
 
 
 def load(text: str, path: str, geometry: Geometry, name: str | None = None,
@@ -57,6 +58,8 @@ def load_usual(text: str, path: str, name: str | None = None, block_size: int | 
                 return load(text, path, geometry, name)
         raise
     except ShapeMismatch:
+        if len(text) > MOST_RETRIED:
+            raise
         parameters = named_in(text, path)
         for heads, latent in islice(_fitting(parameters, size), MOST_TRIALS if parameters else len(HEAD_DIMS)):
             with suppress(FlowContractError, ShapeMismatch):

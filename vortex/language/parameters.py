@@ -8,7 +8,6 @@ import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from vortex.language.ops.shapes import LARGEST_CONST, shown
 MOST_BYTES = 4 * LARGEST_CONST      # of float32, all parameters of a flow together
 MOST_FILE = 64 << 20        # bytes of one file, which may hold other keys too
 MOST_KEY = 200
+MOST_FILES = 8              # that a text is searched for
 FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}\.safetensors")
 QUOTED = re.compile(r"""["']([^"'\n]{1,200})["']""")
 TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -71,12 +71,16 @@ def folder_of(path: str) -> Path | None:
 
 
 def named_in(text: str, path: str) -> tuple[Parameter, ...]:
-    """The parameters whose file and key stand in quotes in `text`, as far as they can be read."""
-    words = list(dict.fromkeys(QUOTED.findall(text)))
-    found = Parameters(folder_of(path))
-    for file, key in product(filter(FILE.fullmatch, words), words):
+    """The parameters whose file and key stand in quotes in `text`, as far as they can be read and are not too many."""
+    words, folder = list(dict.fromkeys(QUOTED.findall(text))), folder_of(path)
+    found = Parameters(folder)
+    for file in list(filter(FILE.fullmatch, words))[:MOST_FILES]:
+        keys: Mapping[str, object] = {}
         with suppress(ParameterError):
-            found.find(file, key)
+            keys = _tensors(folder, file)
+        for key in filter(keys.__contains__, words):
+            with suppress(ParameterError):
+                found.find(file, key)
     return found.declared
 
 
