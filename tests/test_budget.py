@@ -69,6 +69,7 @@ def test_more_blocks_by_score_than_max_topk_val_are_refused(n: int, changes: dic
 
 @pytest.mark.parametrize(("text", "value"), [
     ("max(topk_val + block_reserved_bos + block_reserved_eos, (int)(cached_block_len * topk_ratio))", 64),
+    ("int a = static_cast<int>(cached_block_len * topk_ratio); return std::max(a, 8);", 64),
     ("cached_block_len / 10", 102), ("-7 / 2 * 10 + -7 % 3", -31), ("7 / -2", -3), ("0x10 + 010", 24),
     ("min(sqrt((double)cached_block_len), 30.9)", 30), ("1.9f * 1", 1), ("-1.9", -1), ("3 > 2 == 1", 1),
     ("0.1f == 0.1", 0), ("0.1f == (float)0.1", 1), ("topk_val ? 2 : 1 / 0", 2), ("0 && 1 / 0", 0), ("!0 || 1 / 0", 1),

@@ -19,6 +19,8 @@ from vortex.policy_reader import HINT, Reader, line_of
 MOST_TEXT = 8192
 MOST_BRACKETS = 60
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+CAST = re.compile(r"\bstatic_cast\s*<\s*(int|float|double)\s*>")      # CUDA's C++ spells some of C so
+STANDARD = re.compile(r"\bstd::(?=(?:min|max|sqrt|ceil|floor|abs)\b)")
 BODY = re.compile(r"[;{}]|\breturn\b")
 
 
@@ -97,6 +99,7 @@ def _parsed(text: str) -> list[Any]:
             raise refusal("a comment that does not end", text, at, HINT)
     if max(accumulate((c in "({[") - (c in ")}]") for c in bare)) > MOST_BRACKETS:
         raise refusal("the policy nests too deeply", text, 1, HINT)
+    bare = STANDARD.sub("", CAST.sub(r"(\1)", bare))
     # On the header's line, so that lines count as in the text; C++'s bool is made known to be refused by name.
     statements = f"{bare}\n" if BODY.search(bare) else f"return {bare}\n;"
     parser = CParser()
