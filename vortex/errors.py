@@ -34,7 +34,8 @@ class Where:
 
 @dataclass(frozen=True)
 class Fix:
-    """An edit that would mend the text: on `line` (0: the line of the refusal), `old` becomes `new`.
+    """An edit that would mend the text: on `line` (0: the line of the refusal), `old` becomes `new`. One of several lines
+    begins there.
 
     Raised by an op, it may speak of the failing expression: `<left>` and `<right>` are the operands of an operator,
     `<arg>` the first argument of a call, `<self>` what a method is called on; an empty `old` is the whole expression.
@@ -49,9 +50,11 @@ class Fix:
         """`text` after this edit of a refusal at `line`. Raises ValueError where `old` does not stand there once."""
         lines = text.split("\n")
         at = (self.line or line) - 1
-        if not 0 <= at < len(lines) or lines[at].count(self.old) != 1:
+        end = at + 1 + self.old.count("\n")
+        part = "\n".join(lines[at:end]) if 0 <= at < len(lines) else ""
+        if part.count(self.old) != 1:
             raise ValueError(f"{self.old!r} does not stand once on line {at + 1}")
-        lines[at] = lines[at].replace(self.old, self.new)
+        lines[at:end] = [part.replace(self.old, self.new)]
         return "\n".join(lines)
 
 

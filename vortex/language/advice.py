@@ -1,32 +1,17 @@
 """What to change, where the words of a refusal leave it open: told from the expression at fault and what stands around it."""
 import ast
+import builtins
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from vortex.errors import BadArgument, FieldError, FlowContractError, FlowError, ForbiddenSyntax, UnknownOp
 from vortex.language.calls import nearest, plain
 from vortex.language.foreign import native
+from vortex.language.remedies import NOT_DEFINED, REMEDIES, Advice, Around, Rule
 
 MEANT = re.compile(r"^Did you mean (.+)\?$", re.MULTILINE)
-NOT_DEFINED = re.compile(r"name '(\w+)' is not defined")
 UNWRITTEN = "is never written"
 TENSORS_ONLY = "nothing may branch on it"
 ALWAYS_THERE = ("q", "cache", "self", "ops", "range", "len", "min", "max", "int", "float", "abs", "sum", "zip", "enumerate")
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What replaces `node` in the text (empty: that is not known), and what is said; None or empty: what was said stays."""
-
-    node: ast.expr | ast.stmt
-    new: str
-    hint: str | None = None
-    message: str = ""
-
-
-Around = Sequence[ast.AST]                    # what the expression stands in, innermost first
-Rule = Callable[[FlowError, ast.expr, Around], "Advice | None"]
 
 
 def advice(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
@@ -164,8 +149,12 @@ def _undefined(error: FlowError, node: ast.expr, around: Around) -> Advice | Non
     found = NOT_DEFINED.search(error.message)
     if found is None or not isinstance(node, ast.Name):
         return None
+    if hasattr(builtins, node.id):
+        return Advice(node, "", f"Of Python's own functions a flow has those that count: {', '.join(ALWAYS_THERE[4:])}.")
     names = {n.id for scope in around for n in ast.walk(scope) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     names |= {arg.arg for scope in around if isinstance(scope, ast.FunctionDef) for arg in scope.args.args}
+    names |= {alias.asname or alias.name for scope in around[-1:] for one in ast.iter_child_nodes(scope)
+              if isinstance(one, ast.Import | ast.ImportFrom) for alias in one.names}
     hint = nearest(node.id, sorted((names | {*ALWAYS_THERE}) - {node.id}))
     meant = MEANT.search(hint)
     return Advice(node, meant[1] if meant else "", hint)
@@ -186,5 +175,5 @@ def _meant(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
 
 
 RULES: tuple[Rule, ...] = (
-    _united, _last_value, _of_another_library, _branching, _builtin_of_a_tensor, _power, _infinite, _undefined, _meant,
+    *REMEDIES, _united, _last_value, _of_another_library, _branching, _builtin_of_a_tensor, _power, _infinite, _undefined, _meant,
 )

@@ -4,8 +4,8 @@ import keyword
 import re
 from collections.abc import Callable, Iterator
 
-from vortex.errors import FlowError, ForbiddenSyntax
-from vortex.language.mend import place_of
+from vortex.errors import Fix, FlowError, ForbiddenSyntax
+from vortex.language.mend import lines_of, place_of, span
 from vortex.language.place import Source
 
 MOST_NODES = 20_000
@@ -50,6 +50,7 @@ def check_syntax(tree: ast.Module, source: Source) -> None:
         else:
             problem = _problem(node)
         if problem is not None:
+            problem.fix = problem.fix or _body_alone(node, source)
             source.settle(problem.at(source.where(line)), place_of(node))
             raise problem
 
@@ -80,9 +81,22 @@ MAIN = ast.dump(ast.parse('__name__ == "__main__"', mode="eval").body)
 def _problem(node: ast.AST) -> FlowError | None:
     if not isinstance(node, ALLOWED):
         name = NAMES_OF_SYNTAX.get(type(node), type(node).__name__)
-        return ForbiddenSyntax(f"{name} is not used in a flow", hint=INSTEAD.get(name, HINT))
+        fix = Fix("async def", "def") if name == "async" else None
+        return ForbiddenSyntax(f"{name} is not used in a flow", hint=INSTEAD.get(name, HINT), fix=fix)
     check = CHECKS.get(type(node))
     return check(node) if check is not None else None
+
+
+def _body_alone(node: ast.AST, source: Source) -> Fix | None:
+    """The edit that keeps the body of a `with` or `try` and drops the rest."""
+    if not isinstance(node, ast.With | ast.Try) or any(one.optional_vars for one in getattr(node, "items", [])):
+        return None
+    indent = " " * node.col_offset
+    try:
+        body = ("\n" + indent).join(line for one in node.body for line in ast.unparse(one).splitlines())
+    except RecursionError:
+        return None
+    return Fix(span(lines_of(source.text), node), body.replace("'", '"'), line=node.lineno)
 
 
 def _hidden(name: str | None) -> FlowError | None:
@@ -115,9 +129,16 @@ def _class(node: ast.ClassDef) -> FlowError | None:
         called = decorator.func if isinstance(decorator, ast.Call) else None
         name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
         if name != "register":
+            fix = Fix("@register", f'@register("{called_like(node.name)}")', line=decorator.lineno) \
+                if isinstance(decorator, ast.Name) and decorator.id == "register" else None
             return ForbiddenSyntax(f"class {node.name[:40]} is decorated by something else than register",
-                                   hint='Write @register("name").')
+                                   hint='Write @register("name").', fix=fix)
     return _hidden(node.name)
+
+
+def called_like(name: str) -> str:
+    """The name of a flow after that of its class: MeanKey as mean-key."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
 
 
 def _formatted(node: ast.FormattedValue) -> FlowError | None:

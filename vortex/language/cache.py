@@ -1,8 +1,9 @@
 """What a flow sees as `cache` on either side: fields are written when a block completes, state at every step."""
 import difflib
+import re
 from collections.abc import Mapping
 
-from vortex.errors import FieldError, ShapeMismatch
+from vortex.errors import FieldError, Fix, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.record import OPS
 from vortex.language.ops.shapes import LARGEST_NUMBER, shown
@@ -10,12 +11,15 @@ from vortex.language.symbols import Tape, Value
 
 MOST_NAME = 64
 LATENT = ("latent", "k", "v", "kv_c", "k_pe")
+KEYS = {"K": "k", "key": "k", "keys": "k", "k_cache": "k", "V": "v", "value": "v", "values": "v", "v_cache": "v"}
+TAKEN = ("self", "cache", "ops", "q")         # names that stand for something else in a flow's methods
 Shape = tuple[int, int]
 
 
 def checked_name(name: object) -> str:
     if not isinstance(name, str) or not name.isidentifier() or len(name) > MOST_NAME:
-        raise FieldError(f"{shown(name)} does not name a field", hint='A field is named like a variable: cache["hi"].')
+        raise FieldError(f"{shown(name)} does not name a field", hint='A field is named like a variable: cache["hi"].',
+                         fix=Fix(f'"{name}"', '"' + re.sub(r"\W", "_", name) + '"') if isinstance(name, str) else None)
     return name
 
 
@@ -32,8 +36,13 @@ def per_block(name: str, value: object, doing: str) -> Value:
     type_ = value._node.type
     if type_.lead is not Lead.BLOCK:
         raise ShapeMismatch(f'cache["{name}"] is {doing} {type_}, which does not vary from block to block',
-                            hint="A field keeps one value a block.")
+                            hint="A field keeps one value a block.", fix=aside(name))
     return value
+
+
+def aside(name: str, line: int = 0) -> Fix:
+    """The edit that keeps a value under a name of its own, and writes no field; on `line`, or where the refusal is."""
+    return Fix(f'cache["{name}"] =', f"{name if name.isidentifier() and name not in TAKEN else name + '_'} =", line=line)
 
 
 class CacheSide:
@@ -59,9 +68,10 @@ class CacheSide:
         name = checked_name(name)
         if name in reserved(self._tape.geometry):
             raise FieldError(f'cache["{name}"] holds the keys or values themselves and is never written',
-                             hint="Write to a field of another name.")
+                             hint="Write to a field of another name.", fix=aside(name))
         if name in self.written:
-            raise FieldError(f'cache["{name}"] is written twice', hint="Give the second value a name of its own.")
+            raise FieldError(f'cache["{name}"] is written twice', hint="Give the second value a name of its own.",
+                             fix=aside(name, self.written[name]._node.line))
         self.written[name] = per_block(name, value, "written with")
 
     def state(self, name: object, first: object = 0.0) -> Value:
@@ -123,7 +133,7 @@ class IndexerSide:
         name = checked_name(name)
         if name in reserved(self._tape.geometry) or name in self._summaries:
             raise FieldError(f'cache["{name}"] is written when a block completes and cannot be state as well',
-                             hint="Give the state a name of its own.")
+                             hint="Give the state a name of its own.", fix=aside(name))
         return name
 
 
@@ -138,7 +148,7 @@ WAY = 'Write it in forward_cache first: cache["{name}"] = ...; or read what the 
 def _written_hint(tape: Tape, name: str, written: Mapping[str, object],
                   way: str = 'Write it in forward_cache first: cache["{name}"] = ...') -> str:
     names = [*tape.geometry.stored, *written]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = [KEYS[name]] if KEYS.get(name) in names else difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f'Did you mean cache["{close[0]}"]?'
     return f"{way.format(name=name)}\nThere are: {', '.join(names)}."

@@ -68,8 +68,9 @@ def floated(value: Attr) -> Attr:
 def bind(word: Word, args: Sequence[object], named: Mapping[str, object]) -> tuple[list[object], dict[str, Attr]]:
     """Operands and attributes of a call. Raises BadArgument."""
     rest = dict(named)
-    if "dim" in dict(word.params) and rest.pop("keepdim", True) is not True:
-        raise BadArgument("an axis that is reduced is kept", hint="Leave keepdim out.", fix=Fix(", keepdim=False", ""))
+    for keep in ("keepdim", "keepdims"):
+        if "dim" in dict(word.params) and rest.pop(keep, True) is not True:
+            raise BadArgument("an axis that is reduced is kept", hint=f"Leave {keep} out.", fix=Fix(f", {keep}=False", ""))
     order = [*word.tensors, *(name for name, _ in word.params)] if not word.many else \
         ["parts", *(name for name, _ in word.params)]
     if len(args) > len(order):

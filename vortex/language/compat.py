@@ -5,7 +5,7 @@ Each class comes from an `Upstream` record of an op; what touches fields or ends
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vortex.errors import BadArgument, FlowContractError, NoSelection, ParameterError, ShapeMismatch, WrongSide
+from vortex.errors import BadArgument, Fix, FlowContractError, NoSelection, ParameterError, ShapeMismatch, WrongSide
 from vortex.ir import Geometry, Lead
 from vortex.language.calls import MOST_NUMBERS, attribute
 from vortex.language.fields import FieldRef
@@ -76,8 +76,9 @@ class OpClass(Thing):
         unknown = next((name for name in named if name not in order or name in given), None)
         if len(args) > len(order) or unknown is not None:
             takes = ", ".join(order) or "nothing"
+            fix = Fix("axis=", "dim=") if unknown == "axis" and "dim" in order else None
             raise BadArgument(f"{self.kind} does not take " + (f"{unknown}=" if unknown else f"{len(args)} arguments"),
-                              hint=f"It takes {takes}.")
+                              hint=f"It takes {takes}.", fix=fix)
         params = {name: _plain(value) for name, value in {**dict(self.record.params), **given, **named}.items()}
         missing = next((name for name in order if params[name] is REQUIRED), None)
         if missing is not None:
@@ -161,8 +162,8 @@ class OpObject(Thing):
         try:
             written: Value = self.cls.record.write(*values, **self.params)
         except ShapeMismatch as error:
-            raise ShapeMismatch(f"{self.kind}({', '.join(map(str, values))}): {error.message.strip()}",
-                                hint=error.hint) from None
+            raise ShapeMismatch(f"{self.kind}({', '.join(map(str, values))}): {error.message.strip()}", hint=error.hint,
+                                fix=error.fix if self.kind in ENDS else None) from None
         return written
 
     def _operand(self, given: object) -> Value:

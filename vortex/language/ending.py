@@ -1,11 +1,14 @@
 """What is said of a forward_indexer that does not end in one Selection."""
 import ast
+import re
 from collections.abc import Sequence
 
 from vortex.errors import Fix, NoSelection
 from vortex.ir import SELECTION, Lead, Node
+from vortex.language.mend import parsed
 from vortex.language.ops.shapes import shown
 from vortex.language.place import Source
+from vortex.language.remedies import made_of
 from vortex.language.symbols import Value
 
 UNITED = "Several are united: return a | b."
@@ -44,9 +47,40 @@ def _fix(chosen: object, line: str, several: bool) -> Fix | None:
         return Fix(text, f"return ops.topk({score}{''.join(f'.max(dim={axis})' for axis in wide)})")
     if chosen is None and text.startswith("ops."):
         return Fix(text, f"return {text}")
-    name = text.partition(" = ")[0]
-    if chosen is None and name.isidentifier() and name != text:
-        return Fix(text, f"{text}\n{indent}return ops.topk({name})")
+    name, _, value = text.partition(" = ")
+    if chosen is None and name.isidentifier() and value:
+        ends = value.startswith(("ops.topk(", "ops.top_p(", "ops.threshold(", "ops.everything("))
+        return Fix(text, f"{text}\n{indent}return {name if ends else f'ops.topk({name})'}")
+    return None
+
+
+def nothing_on_o(source: Source, number: int) -> NoSelection:
+    """The refusal of a forward_indexer of op objects that ends without one; the fix uses the topK that the flow has."""
+    line = source.line(number)
+    text, indent = line.strip(), line[:len(line) - len(line.lstrip())]
+    made = next((name for name, call in made_of(parsed(source.text)) if call in ("topK", "approxTopK")), "")
+    name = text.removeprefix("return ").partition(" = ")[0]
+    end = f"{made}({name}, o, ctx=ctx)"
+    fix = Fix(text, end if text.startswith("return ") else f"{text}\n{indent}{end}") if made and name.isidentifier() else None
+    return NoSelection("forward_indexer puts no selection on o", where=source.where(number), fix=fix,
+                       hint="End it with topK: self.topk(score, o, ctx=ctx).")
+
+
+def saved_before(source: Source, number: int, state: str) -> Fix | None:
+    """The edit that saves a state before the return on this line: the name of the state, or what is returned by name."""
+    line = source.line(number)
+    text, indent = line.strip(), line[:len(line) - len(line.lstrip())]
+    found = re.fullmatch(r"return ops\.\w+\((\w+)[^()]*\)", text)
+    return Fix(text, f'cache["{state}"] = {found[1]}\n{indent}{text}') if found is not None else None
+
+
+def _with(source: Source, made: int) -> Fix | None:
+    """The edit that unites a selection, which a name holds, with what is returned after it."""
+    name = source.line(made).strip().partition(" = ")[0]
+    for number in range(made + 1, made + 40):
+        text = source.line(number).strip()
+        if text.startswith("return ") and name.isidentifier():
+            return Fix(text, f"{text} | {name}", line=number) if text.count("(") == text.count(")") else None
     return None
 
 
@@ -58,4 +92,4 @@ def check_one_selection(nodes: Sequence[Node], chosen: int, source: Source) -> N
             wanted.update(nodes[index].args)
         elif nodes[index].type == SELECTION:
             raise NoSelection("this selection is not returned", where=source.where(nodes[index].line),
-                              hint=f"{UNITED} One that is not wanted is left out.")
+                              hint=f"{UNITED} One that is not wanted is left out.", fix=_with(source, nodes[index].line))

@@ -1,4 +1,5 @@
 """`cache` as the upstream's spelling has it: declared fields that ops read and write; a field that is saved is state."""
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from vortex.language.ops.record import OPS, Side
 from vortex.language.ops.shapes import shown, whole
 from vortex.language.symbols import LEAD, Tape, Value
 from vortex.language.things import Builtin, Thing
+
+MEANT = re.compile(r"Did you mean (\w+)\?")
 
 
 class Fields(Thing):
@@ -31,7 +34,10 @@ class Fields(Thing):
 
     def item(self, key: object) -> "FieldRef":
         if not isinstance(key, str) or key not in self.names:
-            raise FieldError(f"create_cache declares no field {shown(key)}", hint=nearest(str(key)[:40], self.names))
+            near = nearest(str(key)[:40], self.names)
+            meant = MEANT.match(near) if len(self.names) > len(self.tape.geometry.stored) or str(key)[:1] in "kv" else None
+            raise FieldError(f"create_cache declares no field {shown(key)}",
+                             hint=f'Did you mean cache["{meant[1]}"]?' if meant is not None else near)
         return FieldRef(self, key)
 
     def set_item(self, key: object, value: object) -> None:

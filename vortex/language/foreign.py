@@ -1,5 +1,6 @@
 """What other libraries call things: the word of ours that a call of torch, NumPy or Python stands for."""
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ RANK = "Every value is [lead, rows, cols] and a reduction keeps its axis: there 
 FLOATS = "Everything is computed in single precision: leave it out."
 BROADCAST = "Axes of size 1 meet any size by themselves: leave it out."
 WITHIN = "Along an axis of a block: (x - x.logsumexp(dim=2)).exp(); over the row's blocks: ops.softmax(x)."
-REDUCED = ("mean", "sum", "max", "min", "norm", "logsumexp", "amax", "amin", "softmax")
+REDUCED = ("mean", "sum", "max", "min", "norm", "logsumexp", "amax", "amin", "softmax", "var", "std", "avg",
+           "average")
 SAME_NUMBERS = ("float", "half", "bfloat16", "double", "to", "type", "type_as", "contiguous", "clone", "detach")
 
 # What is left of `{x}.name({0}, {1})`: {x} is the tensor, {0} and {1} are arguments, {all} all of them.
@@ -26,6 +28,10 @@ WRITTEN: Mapping[str, str] = {
     "swapaxes": "{x}.T", "view": "{x}.reshape({all})", "topk": "ops.topk({x})", "gt": "{x} > {0}", "lt": "{x} < {0}",
     "ge": "{x} >= {0}", "le": "{x} <= {0}", "maximum": "ops.maximum({x}, {0})", "minimum": "ops.minimum({x}, {0})",
     "where": "ops.where({x}, {0}, {1})", "cat": "ops.cat({x}, {all})", "concat": "ops.cat({x}, {all})",
+    "var": "(({x} - {x}.mean({all})) * ({x} - {x}.mean({all}))).mean({all})",
+    "std": "(({x} - {x}.mean({all})) * ({x} - {x}.mean({all}))).mean({all}).sqrt()",
+    "stack": "ops.cat({x}, {all})", "avg": "{x}.mean({all})", "average": "{x}.mean({all})", "union": "{x} | {0}",
+    "transpose": "{x}.T", "cosine_similarity": "({x} @ {0}.T) / ({x}.norm(dim=2) * {0}.norm(dim=2).T)",
     "zeros_like": "0.0", "ones_like": "1.0", "zeros": "0.0", "ones": "1.0", "kron": "ops.kron({x}, {0})",
     **dict.fromkeys((*SAME_NUMBERS, "unsqueeze", "squeeze", "expand", "expand_as", "repeat", "broadcast_to"), "{x}"),
 }
@@ -48,6 +54,7 @@ HINTS: Mapping[str, str] = {
     **dict.fromkeys(("zeros", "ones", "full", "tensor", "zeros_like", "ones_like"),
                     "A number meets any shape by itself: write 0.0, not a tensor of it."),
 }
+LEFT_OUT = ("keepdim", "keepdims", "dtype", "out", "device", "unbiased", "correction")
 ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant)
 
 
@@ -74,7 +81,10 @@ def native(node: ast.expr, libraries: Sequence[str] = LIBRARIES) -> Native | Non
     if name == "pow" and isinstance(node, ast.Call) and node.args and ast.unparse(node.args[-1]) == "2":
         name, args = "square", args[:-1]
     if name in ("clamp", "clip") and isinstance(node, ast.Call):
-        return Native(library, name, "" if library else _clamped(function.value, args, node), HINTS["clamp"])
+        receiver, ends = (args[0], args[1:]) if library and args else (function.value, args)
+        return Native(library, name, _clamped(receiver, ends, node), HINTS["clamp"])
+    if name == "einsum" and library:
+        return Native(library, name, _einsum(args), HINTS["einsum"])
     if library:
         return Native(library, name, _as_word(name, args, node) or _as_method(name, args[:1], args[1:], node), _hint(name))
     if name in WRITTEN or name in HINTS:
@@ -95,7 +105,7 @@ def _hint(name: str) -> str:
 
 def _as_word(name: str, args: Sequence[ast.expr], node: ast.expr) -> str:
     """torch.maximum(x, y) as ops.maximum(x, y), torch.exp(x) as x.exp()."""
-    if not isinstance(node, ast.Call) or not args or name in WRITTEN or name in HINTS:
+    if not isinstance(node, ast.Call) or not args or name in WRITTEN or name in HINTS or isinstance(args[0], ast.Constant):
         return ""
     if name in words(method=False):
         return f"ops.{name}({_arguments(name, args, node)})"
@@ -112,6 +122,8 @@ def _as_method(name: str, receiver: Sequence[ast.expr], args: Sequence[ast.expr]
         return f"ops.softmax({ast.unparse(receiver[0])})"
     if name == "view" and (len(args) != 2 or "-" in everything):
         return ""
+    if name == "transpose" and len(args) == 1:
+        return ""
     try:
         return plain(WRITTEN[name].format(*map(_atom, args), x=_atom(receiver[0]), all=everything))
     except IndexError:
@@ -123,14 +135,26 @@ def _clamped(receiver: ast.expr, args: Sequence[ast.expr], node: ast.Call) -> st
             **{str(kw.arg): ast.unparse(kw.value) for kw in node.keywords}}
     text = ast.unparse(receiver)
     text = f"ops.maximum({text}, {ends['min']})" if "min" in ends else text
-    return f"ops.minimum({text}, {ends['max']})" if "max" in ends else text
+    return plain(f"ops.minimum({text}, {ends['max']})" if "max" in ends else text)
+
+
+def _einsum(args: Sequence[ast.expr]) -> str:
+    """A product of two values over their last axes, or over the last and the second."""
+    if len(args) != 3 or not isinstance(args[0], ast.Constant) or not isinstance(args[0].value, str):
+        return ""
+    found = re.fullmatch(r"(\w)?(\w)(\w),(\w)?(\w)(\w)->(\w)?(\w)(\w)", args[0].value.replace(" ", ""))
+    if found is None or (found[2], found[3]) == (found[8], found[9]):
+        return ""
+    x, y = _atom(args[1]), _atom(args[2])
+    forms = {(found[3], found[6], found[2], found[5]): f"{x} @ {y}.T", (found[3], found[5], found[2], found[6]): f"{x} @ {y}"}
+    return next((plain(new) for (k, m, a, b), new in forms.items() if k == m and (a, b) == (found[8], found[9])), "")
 
 
 def _arguments(name: str, args: Sequence[ast.expr], node: ast.Call) -> str:
     """Arguments with axes counted from the front; what keeps or drops an axis is left out."""
     texts = [_axis(arg) if name in REDUCED else ast.unparse(arg) for arg in args]
     texts += [f"{'dim' if kw.arg == 'axis' else kw.arg}={_axis(kw.value) if kw.arg in ('dim', 'axis') else ast.unparse(kw.value)}"
-              for kw in node.keywords if kw.arg not in ("keepdim", "keepdims", "dtype", "out", "device")]
+              for kw in node.keywords if kw.arg not in LEFT_OUT]
     if name in REDUCED and len(args) == 1:
         texts[0] = f"dim={texts[0]}"
     return ", ".join(texts)

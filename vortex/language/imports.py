@@ -1,9 +1,10 @@
 """What a flow may import: our words, the upstream's op objects, and names that annotations need."""
 import ast
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 
-from vortex.errors import ForbiddenSyntax, UnknownOp
-from vortex.language.calls import nearest
+from vortex.errors import Fix, ForbiddenSyntax, UnknownOp
+from vortex.language.calls import MOST_LETTERS, nearest
 from vortex.language.standard import mathematics
 from vortex.language.things import Builtin, Hint, Module
 
@@ -49,7 +50,7 @@ def imported(node: ast.Import | ast.ImportFrom, modules: Mapping[str, Module]) -
 
 
 def _whole(alias: ast.alias, modules: Mapping[str, Module]) -> tuple[str, object]:
-    found = _module(alias.name, modules, f"import {alias.name}")
+    found = _module(alias.name, modules, f"import {alias.name}", ast.unparse(ast.Import([alias])))
     if alias.asname is not None:
         return alias.asname, found
     root = alias.name.split(".")[0]
@@ -63,7 +64,7 @@ def _home(node: ast.ImportFrom, modules: Mapping[str, Module]) -> Module:
         name = f"vortex_torch.{name}" if name else "vortex_torch"
         if name not in modules and _upstream(name) is None:
             raise ForbiddenSyntax(f"{said} is not used in a flow", hint=ALLOWED)
-    return _module(name, modules, said)
+    return _module(name, modules, said, ast.unparse(node), node.names)
 
 
 def _upstream(name: str) -> str | None:
@@ -78,17 +79,34 @@ def _upstream(name: str) -> str | None:
     return home if home in NAMES_OF_UPSTREAM else None
 
 
-def _module(name: str, modules: Mapping[str, Module], said: str) -> Module:
+def _instead(name: str, text: str, names: Sequence[ast.alias], modules: Mapping[str, Module]) -> Fix:
+    """The import that was meant; of a module that is none of ours, no import."""
+    wanted = {alias.name for alias in names}
+    likely = ("vortex", *NAMES_OF_UPSTREAM) if name.startswith("vortex") else ()
+    home = next((one for one in likely if wanted and all(modules[one].find(word) is not None for word in wanted)), "")
+    return Fix(f"from {name} import", f"from {home} import") if home else Fix(text, "")
+
+
+def _module(name: str, modules: Mapping[str, Module], said: str, text: str, names: Sequence[ast.alias] = ()) -> Module:
     found = modules.get(name) or modules.get(_upstream(name) or "")
     if found is not None:
         return found
-    root = name.split(".")[0]
+    root, fix = name.split(".")[0], _instead(name, text, names, modules)
     if root in ABSENT:
         hint = LEARNED if "files" in ABSENT[root] else ALLOWED
-        raise ForbiddenSyntax(f"{said} is not used in a flow: {root} {ABSENT[root]}, and a flow does not", hint=hint)
+        raise ForbiddenSyntax(f"{said} is not used in a flow: {root} {ABSENT[root]}, and a flow does not", hint=hint, fix=fix)
     if root == "torch":
-        raise ForbiddenSyntax(f"{said} is not used in a flow", hint="import torch suffices, for annotations.")
-    raise ForbiddenSyntax(f"{said} is not used in a flow", hint=ALLOWED)
+        raise ForbiddenSyntax(f"{said} is not used in a flow", hint="import torch suffices, for annotations.", fix=fix)
+    raise ForbiddenSyntax(f"{said} is not used in a flow", hint=ALLOWED, fix=fix)
+
+
+def _near(module: Module, name: str, modules: Mapping[str, Module]) -> Fix | None:
+    """The module that has the name, or the name that the module has."""
+    home = next((one for one in ("vortex", *NAMES_OF_UPSTREAM[:3]) if modules[one].find(name) is not None), "")
+    if home and module.name.startswith("vortex"):
+        return Fix(f"from {module.name} import {name}", f"from {home} import {name}")
+    close = difflib.get_close_matches(name, [one for one in module.names if len(one) <= MOST_LETTERS], n=1, cutoff=0.6)
+    return Fix(name, close[0]) if close and len(name) <= MOST_LETTERS else None
 
 
 def _named(module: Module, alias: ast.alias, modules: Mapping[str, Module]) -> Iterator[tuple[str, object]]:
@@ -105,5 +123,5 @@ def _named(module: Module, alias: ast.alias, modules: Mapping[str, Module]) -> I
             return
         kind = UnknownOp if module.name.startswith("vortex_torch") else ForbiddenSyntax
         raise kind(f"{module.name} has no {alias.name[:40]} for a flow",
-                   hint=module.hint or nearest(alias.name, list(module.names)))
+                   hint=module.hint or nearest(alias.name, list(module.names)), fix=_near(module, alias.name, modules))
     yield alias.asname or alias.name, found

@@ -91,7 +91,7 @@ class Registry:
         for one in (name, *aliases):
             if not isinstance(one, str) or not 1 <= len(one) <= MOST_NAME or not one.isprintable():
                 raise FlowContractError(f"a flow's name is a text of 1 to {MOST_NAME} characters",
-                                        hint='Write @register("name").')
+                                        hint='Write @register("name").', fix=Fix("register()", 'register("my-flow")'))
             if one in self.flows:
                 raise FlowContractError(f'"{one}" is registered twice', hint="Give each flow a name of its own.")
         return Builtin("register", lambda cls: self._enter(cls, [str(one) for one in (name, *aliases)]))
@@ -175,6 +175,18 @@ class Form:
         return self.names[:self.least] == form.split(", ")
 
 
+def _of_query(cls: Class, source: Source) -> str:
+    """The one method that takes q and that nothing calls: it may be the indexer under another name."""
+    return _taking(cls, "q", source)
+
+
+def _taking(cls: Class, wanted: str, source: Source) -> str:
+    """The one method that nothing calls and that takes these arguments."""
+    named = [name for name, value in cls.names.items() if isinstance(value, Function)
+             and {*wanted.split(", ")} <= {*value.parameters} and f"self.{name}" not in source.text]
+    return named[0] if len(named) == 1 else ""
+
+
 def _form(cls: Class, name: str) -> Form:
     found, _ = cls.find(name)
     method = _method(cls, name)
@@ -191,14 +203,17 @@ def _checked(cls: Class, source: Source) -> bool:
         methods = {name: value.node.lineno for name, value in cls.names.items() if isinstance(value, Function)}
         raise FlowContractError(f"{cls.name} has no forward_indexer(self, q, cache)", where=source.where(cls.line),
                                 hint="It scores the blocks and returns ops.topk(score).",
-                                fix=misnamed(methods, "forward_indexer"))
-    form = _form(cls, "forward_indexer")
-    upstream = not form.asks_for(TENSOR["forward_indexer"]) and form.takes(4)
+                                fix=misnamed(methods, "forward_indexer", _of_query(cls, source)))
+    upstream = _is_upstream(cls, source)
+    if not upstream:
+        _check_forward_cache(cls, source)
     for name, wanted in (UPSTREAM if upstream else TENSOR).items():
         method, form = _method(cls, name), _form(cls, name)
         if method is None and upstream:
+            methods = {one: value.node.lineno for one, value in cls.names.items() if isinstance(value, Function)}
             raise FlowContractError(f"{cls.name} has no {name}(self, {wanted})", where=source.where(cls.line),
-                                    hint="With q, o, cache, ctx a flow has forward_indexer, forward_cache and create_cache.")
+                                    hint="With q, o, cache, ctx a flow has forward_indexer, forward_cache and create_cache.",
+                                    fix=misnamed(methods, name, _taking(cls, wanted, source)))
         fits = form.takes(len(wanted.split(", "))) if upstream else form.asks_for(wanted)
         if method is not None and not fits:
             raise FlowContractError(f"{name} does not take (self, {wanted})", where=source.where(method.node.lineno),
@@ -206,6 +221,29 @@ def _checked(cls: Class, source: Source) -> bool:
                                     fix=signature(source, method.node.lineno, name, wanted))
     _check_sizes(cls, source, upstream)
     return upstream
+
+
+def _is_upstream(cls: Class, source: Source) -> bool:
+    """By the arguments of forward_indexer, or else of forward_cache; op objects come from vortex_torch alone."""
+    form = _form(cls, "forward_indexer")
+    method = _method(cls, "forward_indexer")
+    body = ast.walk(method.node) if method is not None else ()
+    returns = any(isinstance(node, ast.Return) and node.value is not None for node in body)
+    if form.asks_for(TENSOR["forward_indexer"]) or (returns and "vortex_torch" not in source.text):
+        return False
+    return form.takes(4) or _form(cls, "forward_cache").asks_for(UPSTREAM["forward_cache"])
+
+
+def _check_forward_cache(cls: Class, source: Source) -> None:
+    """Raises FlowContractError where a method that nothing calls was meant to be forward_cache."""
+    if _method(cls, "forward_cache") is not None:
+        return
+    methods = {name: value.node.lineno for name, value in cls.names.items() if isinstance(value, Function)
+               and value.parameters == ["self", "cache"] and f"self.{name}" not in source.text}
+    fix = misnamed(methods, "forward_cache")
+    if fix is not None:
+        raise FlowContractError(f"{cls.name} has no forward_cache(self, cache), and nothing calls {fix.old[4:-1]}",
+                                where=source.where(fix.line), hint="It writes a block's summaries.", fix=fix)
 
 
 def _check_sizes(cls: Class, source: Source, upstream: bool) -> None:

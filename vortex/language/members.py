@@ -122,7 +122,8 @@ def item(of: Any, key: Any, guard: Guard) -> Any:
     try:
         found = of[key]
     except PYTHON_ERRORS as error:
-        raise FlowContractError(f"{type(error).__name__}: {str(error)[:200]}") from error
+        raise FlowContractError(f"{type(error).__name__}: {str(error)[:200]}",
+                                hint=f"It has {len(of)}, counted from 0.") from error
     return guard.sized(found) if isinstance(key, slice) else found
 
 

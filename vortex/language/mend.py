@@ -67,13 +67,32 @@ def settle(error: VortexError, text: str, at: Position | None) -> None:
     if fix is None and node is not None and isinstance(error, FlowError):
         fix, advised = _advised(error, node, around)
         here = advised if _alone(advised, number) else None
-        fix = fix if here is not None else None
+        if fix is not None and here is None:
+            fix = fix if fix.line else Fix(span(lines, advised), fix.new, line=advised.lineno)
     if here is not None:
         _point_out(error, line, here)
-    if fix is not None and fix.line not in (0, number):
-        error.fix = fix if 0 < fix.line <= len(lines) and lines[fix.line - 1].count(fix.old) == 1 else None
+    if fix is not None and (fix.line not in (0, number) or "\n" in fix.old):
+        error.fix = _of_whole_line(fix, lines[(fix.line or number) - 1]) if _stands(fix, lines, number) else None
     elif fix is not None:
         error.fix = _fitted(fix, line, here)
+
+
+def span(lines: list[str], node: Node) -> str:
+    """The text of a node, which may stand on several lines."""
+    within = lines[node.lineno - 1:node.end_lineno]
+    within[-1] = within[-1].encode()[:node.end_col_offset].decode(errors="replace")
+    within[0] = within[0].encode()[node.col_offset:].decode(errors="replace")
+    return "\n".join(within)
+
+
+def _of_whole_line(fix: Fix, line: str) -> Fix:
+    """An edit of another line, shown with all of that line."""
+    return fix if "\n" in fix.old else Fix(line.strip(), line.replace(fix.old, fix.new).strip(), line=fix.line)
+
+
+def _stands(fix: Fix, lines: list[str], number: int) -> bool:
+    at = (fix.line or number) - 1
+    return 0 <= at < len(lines) and "\n".join(lines[at:at + 1 + fix.old.count("\n")]).count(fix.old) == 1
 
 
 def _alone(node: Node, number: int) -> bool:
@@ -90,7 +109,7 @@ def _advised(error: FlowError, node: ast.expr, around: list[ast.AST]) -> tuple[F
     if found.message:
         error.message = found.message
         error.args = (found.message,)
-    return Fix("", found.new) if found.new else None, found.node
+    return found.fix or (Fix("", found.new) if found.new else None), found.node
 
 
 def _found(text: str, at: Position) -> tuple[ast.expr | None, list[ast.AST]]:
@@ -143,12 +162,28 @@ def _fitted(fix: Fix, line: str, node: Node | None) -> Fix | None:
     old = old or whole
     if not old or re.search("<(left|right|arg|self)>", old + new):
         return None
-    if line.count(old) == 1 and ((len(old) >= SHORT and new) or old not in whole):
+    if line.count(old) == 1 and old != whole and ((len(old) >= SHORT and new) or old not in whole):
         return Fix(old, new)
     if node is None or old not in whole:
         return None
     mended = whole.replace(old, new, 1)
+    start = len(line.encode()[:node.col_offset].decode(errors="replace"))
+    mended = _bound(line[:start].lstrip(), mended, line[start + len(whole):].rstrip())
     if line.count(whole) == 1:
         return Fix(whole, mended)
-    start = len(line.encode()[:node.col_offset].decode(errors="replace"))
     return Fix(line.strip(), (line[:start] + mended + line[start + len(whole):]).strip())
+
+
+def _bound(before: str, new: str, after: str) -> str:
+    """`new` in parentheses where it would else be torn apart by what stands around it on the line."""
+    line = f"{before}{new}{after}".removesuffix(":")
+    try:
+        if isinstance(ast.parse(new, mode="eval").body, ATOMS):
+            return new
+        safe = ast.dump(parsed(f"{before}({new}){after}".removesuffix(":")))
+    except SyntaxError:
+        return new            # a statement, or a line that does not stand alone
+    try:
+        return new if ast.dump(parsed(line)) == safe else f"({new})"
+    except SyntaxError:
+        return f"({new})"

@@ -80,7 +80,8 @@ class Tape:
         """Writes one op down. Raises FlowError."""
         if self.side not in op.sides:
             raise WrongSide(f"{op.usage} is not used in {self.side}",
-                            hint=f"It lives in {' and '.join(sorted(op.sides))}.")
+                            hint=f"It lives in {' and '.join(sorted(op.sides))}.",
+                            fix=Fix("dim=0", "dim=1") if op.usage.endswith("(dim=0)") else None)
         values = [self.operand(op, operand) for operand in operands]
         if values and all(v._node.op == "const" for v in values):
             raise BadArgument(f"{op.usage} of numbers alone", hint="Compute it with plain numbers.")

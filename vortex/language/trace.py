@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from vortex.errors import FieldError, Fix, FlowError, ShapeMismatch, Where
 from vortex.ir import SELECTION, Field, FieldKind, Geometry, Graph, Lead, Node, Type
 from vortex.language.cache import CacheSide, IndexerSide, Shape
-from vortex.language.edits import declaration
-from vortex.language.ending import check_one_selection, not_a_selection
+from vortex.language.edits import declaration, redeclared, shape_text, undeclared, unread_of_several_lines
+from vortex.language.ending import check_one_selection, not_a_selection, saved_before
 from vortex.language.flow import vFlow
 from vortex.language.ops.record import OPS, Side
 from vortex.language.symbols import Tape, Value
@@ -37,17 +37,22 @@ class TensorTracer(Tracer):
         for name, type_ in found.items():
             if name not in self.declared:
                 raise FieldError(f'"{name}" is written, and create_cache does not declare it', where=self.source.where(begin),
-                                 hint="create_cache is optional: declare all fields in it, or leave it out.")
+                                 hint="create_cache is optional: declare all fields in it, or leave it out.",
+                                 fix=undeclared(self.source, begin, name, self._shape(begin, type_)))
             if self.declared[name] != type_.shape:
                 where, _ = declaration(self.source, begin, name)
                 raise ShapeMismatch(f'create_cache declares "{name}" as {list(self.declared[name])}, '
                                     f"and {type_} is written into it", where=where,
-                                    hint="create_cache is optional: without it, shapes are those of what is written.")
+                                    hint="create_cache is optional: without it, shapes are those of what is written.",
+                                    fix=redeclared(self.source, begin, name, self._shape(begin, type_)))
         unwritten = [name for name in self.declared if name not in found]
         if complete and unwritten:
             where, fix = declaration(self.source, begin, unwritten[0])
             raise FieldError(f'create_cache declares "{unwritten[0]}", and nothing writes it', where=where, fix=fix,
                              hint="Write it in forward_cache, or leave it out.")
+
+    def _shape(self, begin: int, type_: Type) -> str:
+        return shape_text(self.source, begin, *type_.shape, self.geometry)
 
     def indexer(self, shapes: Mapping[str, Shape], guess: Shape) -> Graph:
         """One pass of forward_indexer, with state of the given shapes; others are taken to be of `guess`."""
@@ -62,7 +67,8 @@ class TensorTracer(Tracer):
         unsaved = [name for name in cache.first if name not in cache.saved]
         if unsaved:
             raise FieldError(f'the state "{unsaved[0]}" is read and never saved', where=self._end(),
-                             hint=f'Save it in forward_indexer: cache["{unsaved[0]}"] = ...')
+                             hint=f'Save it in forward_indexer: cache["{unsaved[0]}"] = ...',
+                             fix=saved_before(self.source, self.flow.last_line(), unsaved[0]))
         self._check_read({*self.cache.read, *(str(n.attr("name")) for n in tape.nodes if n.op == "field"),
                           *(first for first in cache.first.values() if isinstance(first, str))})
         return self._graph(tape.nodes, cache, chosen)
@@ -78,7 +84,9 @@ class TensorTracer(Tracer):
     def _without(self, name: str, line: int) -> Fix | None:
         """The edit that takes the writing of a field out, where it is one statement of one line."""
         text = self.source.line(line).strip()
-        return Fix(text, "pass") if text.startswith(f'cache["{name}"] = ') and text.count("(") == text.count(")") else None
+        if text.startswith(f'cache["{name}"] = ') and text.count("(") == text.count(")"):
+            return Fix(text, "pass")
+        return unread_of_several_lines(self.source, line, name)
 
     def _end(self) -> Where:
         return self.source.where(self.flow.last_line())

@@ -1,18 +1,24 @@
 """Traces a flow made of op objects: what is declared, what its ops write, and which fields turn out to be state."""
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from vortex.errors import FieldError, FlowContractError, NoSelection
+from vortex.errors import FieldError, Fix, FlowContractError, FlowError
 from vortex.ir import Field, FieldKind, Geometry, Graph, Node, Writes
 from vortex.language.cache import reserved
 from vortex.language.compat import Context, Output, Token
-from vortex.language.ending import check_one_selection
+from vortex.language.edits import redeclared, shape_text, undeclared
+from vortex.language.ending import check_one_selection, nothing_on_o
 from vortex.language.fields import Fields
 from vortex.language.flow import vFlow
 from vortex.language.ops.record import OPS, Side
+from vortex.language.symbols import Tape
 from vortex.language.tracer import Tracer
 
 FIRST = "{}_first"
+ABSENT = re.compile(r"create_cache declares no field '(\w+)'$")
+OTHER = re.compile(r'create_cache declares "(\w+)" as .*, and \[block, (\d+), (\d+)\] is ')
 
 
 class ObjectTracer(Tracer):
@@ -34,17 +40,16 @@ class ObjectTracer(Tracer):
         cache, tape, output = self._cache_side(), self._tape(Side.INDEXER), Output()
         indexer = Fields(tape, self.fields)
         query = tape.leaf("input", OPS["input"].infer((), {"name": "q"}, self.geometry), name="q")
-        self._on(tape, self.flow.forward_indexer, query, output, indexer, Context(self.geometry))
+        self._run(tape, self.flow.forward_indexer, query, output, indexer, Context(self.geometry))
         if output.selection is None:
-            raise NoSelection("forward_indexer puts no selection on o", where=self.source.where(self.flow.last_line()),
-                              hint="End it with topK: self.topk(score, o, ctx=ctx).")
+            raise nothing_on_o(self.source, self.flow.last_line())
         check_one_selection(tape.nodes, output.selection._index, self.source)
         return self._joined(cache, indexer, output.selection._index)
 
     def _cache_side(self) -> Fields:
         tape = self._tape(Side.CACHE)
         cache = Fields(tape, self.fields)
-        self._on(tape, self.flow.forward_cache, cache, Token("loc"), Context(self.geometry))
+        self._run(tape, self.flow.forward_cache, cache, Token("loc"), Context(self.geometry))
         unwritten = next((name for name in self.fields if name not in cache.written and name not in cache.fills), None)
         if unwritten is not None:
             raise FieldError(f'create_cache declares "{unwritten}", and forward_cache does not write it',
@@ -52,6 +57,25 @@ class ObjectTracer(Tracer):
                              hint="A field that is only saved begins at a number: self.fill = Fill(0.0) of "
                                   f'vortex_torch.cache, self.fill(cache["{unwritten}"], loc=loc, ctx=ctx).')
         return cache
+
+    def _run(self, tape: Tape, body: Callable[..., Any], *args: object) -> None:
+        """Runs a body; what is wrong of a declaration comes with the edit of create_cache."""
+        try:
+            self._on(tape, body, *args)
+        except FlowError as error:
+            error.fix = error.fix or self._declaration(error)
+            raise
+
+    def _declaration(self, error: FlowError) -> Fix | None:
+        begin, absent, other = self.line_of("create_cache"), ABSENT.match(error.message), OTHER.match(error.message)
+        if other is not None:
+            return redeclared(self.source, begin, other[1], self._shape(begin, int(other[2]), int(other[3])))
+        if absent is None or not absent[1].isidentifier():
+            return None
+        return undeclared(self.source, begin, absent[1], self._shape(begin, 1, self.geometry.head_dim))
+
+    def _shape(self, begin: int, rows: int, cols: int) -> str:
+        return shape_text(self.source, begin, rows, cols, self.geometry)
 
     def _joined(self, cache: Fields, indexer: Fields, selection: int) -> Graph:
         """The Graph: what is saved is state, and begins where forward_cache leaves it."""

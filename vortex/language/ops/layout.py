@@ -2,7 +2,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vortex.errors import BadArgument, ShapeMismatch
+from vortex.errors import BadArgument, Fix, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.objects import BOTH, numbers, one_of
 from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define, nothing_moved
@@ -25,7 +25,8 @@ def _slice_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geome
     size = types[0].shape[axis]
     if not (whole(start) and whole(stop) and 0 <= start < stop <= size):  # type: ignore[operator]  # whole() says so
         raise BadArgument(f"the slice {shown(start)}:{shown(stop)} is not within axis {axis + 1}, which has {size}",
-                          hint=f"Write a:b with 0 <= a < b <= {size}.")
+                          hint=f"Write a:b with 0 <= a < b <= {size}.",
+                          fix=Fix(f":{stop}", f":{size}") if whole(stop) and stop > size else None)  # type: ignore[operator]
     if stop - start == size:  # type: ignore[operator]
         raise BadArgument(f"the slice takes all of axis {axis + 1}", hint="Leave it out.")
     return with_axis(types[0], axis, int(stop or 0) - int(start or 0))

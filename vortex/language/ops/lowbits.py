@@ -1,8 +1,9 @@
 """Values rounded to a few bits, as a summary kept in such a format reads back."""
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vortex.errors import BadArgument
+from vortex.errors import BadArgument, Fix
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.record import REQUIRED, Op, Sample, Word, define
 from vortex.language.ops.shapes import inner_axis, shown
@@ -20,7 +21,9 @@ FORMATS = (*FLOATS, *INTEGERS)
 def _format_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry) -> Type:
     name, axis = attrs.get("format"), inner_axis(attrs)
     if name not in FORMATS:
-        raise BadArgument(f"format={shown(name)} is not a format", hint=f"There are: {', '.join(FORMATS)}.")
+        close = difflib.get_close_matches(str(name), FORMATS, n=1, cutoff=0.5)
+        raise BadArgument(f"format={shown(name)} is not a format", hint=f"There are: {', '.join(FORMATS)}.",
+                          fix=Fix(f'"{name}"', f'"{close[0]}"') if close else None)
     if name in FLOATS and axis == 0:
         raise BadArgument(f"{name} has no scale, so no dim to take one along", hint="Leave dim out.")
     return types[0]

@@ -2,7 +2,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from vortex.errors import BadArgument
+from vortex.errors import BadArgument, Fix
 from vortex.language.ops.record import Side
 from vortex.language.ops.shapes import finite, shown, whole
 
@@ -22,7 +22,8 @@ def one_of(*dims: int) -> Callable[..., None]:
     """A check that `dim` is one of `dims`."""
     def check(*, dim: object, **others: object) -> None:
         if not whole(dim) or dim not in dims:
-            raise BadArgument(f"dim={shown(dim)} is not {' or '.join(map(str, dims))}")
+            raise BadArgument(f"dim={shown(dim)} is not {' or '.join(map(str, dims))}",
+                              fix=Fix(f"dim={dim}", f"dim={dim + 3}") if dim in (-1, -2) else None)
     return check
 
 

@@ -38,7 +38,9 @@ def _matmul_fix(x: Type, y: Type) -> Fix | None:
         return Fix("<right>", "<right>.T")
     if y.cols == x.rows > 1:
         return Fix("", "<right> @ <left>")
-    return Fix("<left>", f"<left>[..., :{y.rows}]") if y.rows < x.cols and x.lead is Lead.ROW else None
+    if y.rows < x.cols:
+        return Fix("<left>", f"<left>[..., :{y.rows}]") if x.lead is Lead.ROW else None
+    return Fix("<right>", f"<right>[:, :{x.cols}]") if x.cols > 1 else None
 
 
 def _matmul(scope: "Scope", x: "torch.Tensor", y: "torch.Tensor") -> "torch.Tensor":

@@ -2,7 +2,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vortex.errors import BadArgument, ShapeMismatch
+from vortex.errors import BadArgument, Fix, ShapeMismatch
 from vortex.ir import Geometry, Lead, Type
 from vortex.language.ops.objects import CACHE, INDEXER, one_of
 from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
@@ -31,8 +31,13 @@ def _reduced(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geometry
         raise BadArgument(f"every={shown(every)} is not a whole number from 1 on")
     if size % every:
         raise ShapeMismatch(f"groups of {every} do not fill axis {axis + 1}, which has {size}",
-                            hint=f"every must divide {size}.")
+                            hint=f"every must divide {size}.", fix=Fix(f"every={every}", f"every={_divisor(size, every)}"))
     return with_axis(types[0], axis, size // every)
+
+
+def _divisor(size: int, wanted: int) -> int:
+    """The number nearest to `wanted` that divides `size`."""
+    return min((n for n in range(1, size + 1) if size % n == 0), key=lambda n: (abs(n - wanted), n))
 
 
 def _evaluated(reduce: "Reduction", x: "torch.Tensor", dim: int, every: int | None) -> "torch.Tensor":

@@ -34,9 +34,18 @@ def broadcast(types: Sequence[Type], attrs: Attrs, geometry: Geometry) -> Type:
         wide = sorted({t.shape[axis] for t in types} - {1})
         if len(wide) > 1:
             raise ShapeMismatch(f"the sizes {wide[0]} and {wide[1]} of axis {axis + 1} differ",
-                                hint="Sizes must be equal, or one of them 1.")
+                                hint="Sizes must be equal, or one of them 1.", fix=_turned(types))
         sizes.append(wide[0] if wide else 1)
     return sized(joint_lead(types), *sizes)
+
+
+def _turned(types: Sequence[Type]) -> Fix | None:
+    """Of two values that meet when one is transposed, the edit that does it."""
+    if len(types) != 2:
+        return None
+    (rows, cols), (others, columns) = types[0].shape, types[1].shape
+    fit = all(a == b or 1 in (a, b) for a, b in ((rows, columns), (cols, others)))
+    return Fix("<right>", "<right>.T") if fit else None
 
 
 def unchanged(types: Sequence[Type], attrs: Attrs, geometry: Geometry) -> Type:
@@ -47,7 +56,7 @@ def inner_axis(attrs: Attrs) -> int:
     """0 or 1: where the axis `dim` stands in a type's shape. Raises BadArgument."""
     dim = attrs.get("dim")
     if isinstance(dim, bool) or dim not in (1, 2):
-        fix = Fix(str(dim), str(dim + 3)) if dim in (-1, -2) else None
+        fix = Fix(str(dim), str(dim + 3)) if dim in (-1, -2) else Fix("3", "2") if dim == 3 else None
         raise BadArgument(f"dim={shown(dim)} is not an inner axis", fix=fix,
                           hint="Axis 1 counts rows, axis 2 columns; the lead is axis 0.")
     return int(dim) - 1
