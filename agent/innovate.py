@@ -6,18 +6,14 @@ from pathlib import Path
 
 from agent.attendance import NobodyLeft
 from agent.campaign import Campaign
-from agent.clock import Clock
 from agent.desks import Models, make_models
-from agent.environment import environment
-from agent.judge import Judge
-from agent.loop import Loop, funnel
-from agent.opening import enter, spent_s
+from agent.loop import Loop, opened
+from agent.opening import enter
 from agent.prepare import Ready
 from agent.proposers.registry import make_proposer
-from agent.stop import Stop, Stopped
+from agent.stop import Stopped
 from agent.tables import ProposerTable, StageTable
 from agent.watch import Watch
-from evaluator.cluster import LocalCluster
 from evaluator.report import Status
 from search.candidate import Candidate
 from search.store.archive import Archive
@@ -54,14 +50,8 @@ def innovate(campaign: Campaign, ready: Ready, archive: Archive, watch: Watch, w
     """
     models = make_models(campaign)
     enter(archive, campaign)
-    clock = Clock(spent_s(archive, campaign.name))
-    stop = Stop(lambda: watch.note("stopping after what is in flight; Ctrl-C again stops now"))
-    static = funnel(campaign, LocalCluster(), gates=False)
-    judge = Judge(archive=archive, funnel=static, controls=static, watch=watch, stop=stop, clock=clock,
-                  environment=archive.environment(environment()))
-    with archive.hold(campaign.name), stop:
+    with opened(campaign, ready.geometry, archive, watch) as loop:
         archive.set_state(campaign.name, "running")
-        loop = Loop(campaign, archive, judge, ready.geometry)
         try:
             _until(loop, ready, archive, campaign, wanted, models)
         except NobodyLeft as nobody:

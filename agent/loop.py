@@ -18,7 +18,7 @@ from agent.prepare import Ready
 from agent.rounds import Rounds
 from agent.stop import Stop, Stopped
 from agent.watch import Progress, Watch
-from evaluator.cluster import Cluster, Runner
+from evaluator.cluster import Cluster, LocalCluster, Runner
 from evaluator.funnel import Funnel
 from evaluator.recorded import RecordedTimings
 from evaluator.report import Status
@@ -71,12 +71,17 @@ def opened(campaign: Campaign, geometry: Geometry, archive: Archive, watch: Watc
         stack.enter_context(archive.hold(campaign.name))
         stop = stack.enter_context(Stop(lambda: watch.note("stopping after what is in flight; Ctrl-C again stops now")))
         with clock.part("starting"):
-            runner: Runner = stack.enter_context(Cluster())
+            runner: Runner = stack.enter_context(Cluster()) if _needs_a_device(campaign) else LocalCluster()
         if timings is not None:
             runner = RecordedTimings(runner, timings)
         judge = Judge(archive=archive, funnel=funnel(campaign, runner, gates=True), clock=clock, watch=watch, stop=stop,
                       controls=funnel(campaign, runner, gates=False), environment=archive.environment(environment()))
         yield Loop(campaign, archive, judge, geometry)
+
+
+def _needs_a_device(campaign: Campaign) -> bool:
+    """Stages without problems are arithmetic."""
+    return any(make_stage(spec.name, spec.settings).problems(campaign.point) for spec in campaign.stages)
 
 
 def funnel(campaign: Campaign, runner: Runner, *, gates: bool) -> Funnel:
