@@ -1,7 +1,10 @@
 """The MCP server: the tools of one campaign for a coding agent in any editor; archive, budget and guard stay ours."""
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 
 import anyio
 import mcp_types as types
@@ -41,11 +44,17 @@ class Served:
 
 def serve(served: Served) -> None:
     """Speaks MCP on stdin and stdout until the client goes. Call it in the main thread: judging listens for Ctrl-C."""
+    signal.signal(signal.SIGTERM, _told_to_end)
     outside = Outside(served.campaign, served.ready, served.archive, served.wait_s)
     box = Toolbox(TOOLS, bench(served, outside), bounded=False)
     talking = threading.Thread(target=_talk, args=(server(box, served.campaign), outside.close), daemon=True)
     talking.start()
     outside.work()
+
+
+def _told_to_end(number: int, frame: FrameType | None) -> None:
+    """A client that goes away ends its server: what is being judged is left in order, its rows kept."""
+    sys.exit(128 + number)
 
 
 def bench(served: Served, outside: Outside) -> Bench:
