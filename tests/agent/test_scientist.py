@@ -14,13 +14,16 @@ import pytest
 from agent.caller import Caller
 from agent.desk import Desk
 from agent.loading import Loading
-from agent.models.base import Answer, Ask, Message, Part, Stop, Text, Thinking, ToolCall, ToolResult, Usage
+from agent.models.base import Answer, Ask, Message, Model, Part, Stop, Text, Thinking, ToolCall, ToolResult, Usage
 from agent.proposers.base import Proposal, Round
 from agent.proposers.scientist import KIND, make
 from agent.purse import Limits, Purse
 from agent.transcript import transcript
 from search.store.archive import open_archive
 from tests.agent.test_tools import BROKEN, CLAIM, OWN
+from tests.models.asking import KEY, NAMES, connect
+from tests.models.loopback import Loopback, serve
+from tests.models.protocols import Reply
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError, Unavailable
 from vortex.ir import Geometry
@@ -64,7 +67,7 @@ def room(tmp_path: Path) -> Iterator[Callable[..., Round]]:
     archive.create_campaign("made", "", SETTINGS, 1)
     ledger = archive.ledger("made")
 
-    def begun(model: Played, calls: int | None = None, number: int = 3) -> Round:
+    def begun(model: Model, calls: int | None = None, number: int = 3) -> Round:
         purse = Purse(ledger=ledger, campaign=Limits(calls=calls), proposers={}, left_s=lambda: 60.0)
         desk = Desk(campaign="made", goal="", proposer=KIND, key=f"round {number}/{KIND}", archive=archive, entries=(),
                     caller=Caller(model, ledger, purse, KIND), load=LOAD)
@@ -181,6 +184,22 @@ def test_what_was_submitted_is_kept_when_the_budget_ends_or_the_provider_fails(r
         for one in make({}).propose(room(Played([[submission("a")], Unavailable("gone")])), Random(0), 2):
             found.append(one.name)
     assert found == ["a"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_works_in_every_protocol(name: str, room: Callable[..., Round], monkeypatch: pytest.MonkeyPatch,
+                                    tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text(f'[models."{name}"]\ninput = 1.0\noutput = 1.0\n')
+    monkeypatch.setenv("VORTEX_PRICES", str(tmp_path / "prices.toml"))
+    for key in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(key, KEY)
+    said = iter([(Text("I look."), ToolCall("c1", "frontier"), ToolCall("c2", "draft", {"name": "mine", "source": OWN})),
+                 (ToolCall("c3", "submit", {"name": "a", "source": "mine", **CLAIM}),)])
+    with serve(Loopback(answer=lambda words, body: Reply(parts=next(said), stop=Stop.TOOLS))) as loopback:
+        (one,) = proposed(room(connect(name, loopback)), turns=2)
+    assert (one.name, one.source, len(loopback.requests)) == ("a", OWN, 2)
+    sent = json.dumps(loopback.requests[1][2])
+    assert 0 < sent.index("kept as 'mine'") < sent.index("1 turn left, and 1 to submit.")
 
 
 def test_the_prompt_is_short_and_mostly_the_same_in_every_round(room: Callable[..., Round]) -> None:
