@@ -1,7 +1,7 @@
 """A scripted scientist of 20 rounds, from the command line to the frontier, killed and resumed on the way.
 
-Records what the platform itself took a round: the time of the loop (select, record, tell) and the time of proposing, of
-which tools that load flows in child processes are a part that is told apart. The model is a file of answers.
+Records what the platform itself takes a round: the loop (select, record, tell), what it learns, and the conversation with
+its tools. Evaluation is apart, and with it the child processes in which tools load flows. The model is a file of answers.
 """
 import argparse
 import json
@@ -118,11 +118,12 @@ def told(db: Path, rounds: int, resumed: int, wall_s: float) -> dict[str, object
     candidates = [one for one in archive.candidates("bench") if one.round > 0]
     shares = next(event.data for event in reversed(archive.events("bench")) if event.kind == "time")
     archive.close()
-    own_s = (shares.get("loop", 0.0) + shares.get("recording", 0.0)) / resumed
+    own_s = sum(shares.get(part, 0.0) for part in ("loop", "recording", "learning")) / resumed
     turns = [one.key for one in calls]
     return {
         "rounds": rounds, "candidates": len(candidates), "calls": len(calls), "wall_s": round(wall_s, 1),
         "own_ms_a_round": round(1000 * own_s, 1), "proposing_ms_a_round": round(1000 * shares["proposing"] / resumed, 1),
+        "overhead_ms_a_round": round(1000 * (own_s + shares["proposing"] / resumed), 1),
         "evaluating_s": round(shares["evaluating"], 1), "median_call_ms": 1000 * statistics.median(c.seconds for c in calls),
         "turns_paid_twice": len(turns) - len(set(turns)),
         "as_it_should_be": len(candidates) == rounds and len(turns) == len(set(turns)) == 4 * rounds,
