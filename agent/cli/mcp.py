@@ -1,4 +1,5 @@
 """`vortex mcp`: the tools of a campaign for a coding agent, over the Model Context Protocol."""
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,8 @@ def command(
         from agent.mcp import Served, serve  # half a second that only this command pays
     except ModuleNotFoundError as error:
         raise MissingExtra(f"{error.name} is not installed", hint="pip install 'vortex-platform[agents]'") from None
+    if "://" not in db and not Path(db).exists():
+        campaigns.find(campaign)      # for a name that stands for nothing no database is made
     archive = open_archive(db)
     chosen = _campaign(archive, campaign)
     serve(Served(campaign=chosen, ready=prepare(chosen), archive=archive, wait_s=wait))
