@@ -47,7 +47,7 @@ class Rounds:
 
     def propose(self, number: int, count: int) -> Sequence[Proposal]:
         """At most `count`; fewer when the proposers run out of ideas. Raises NobodyLeft, PromptError and Stopped."""
-        entries = [entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number]
+        entries = tuple(entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number)
         rng = Random(f"{self.campaign.seed}/{number}")
         told = told_of(self.campaign, self.ready, entries, number, rng)
         seats, still = self.attendance.seats, self._stands_still(entries, number)
@@ -56,7 +56,8 @@ class Rounds:
         if before is not None:
             return self._again(before, told, rng)
         self.attendance.review(entries)
-        shares = self._shares(drawn, told, rng, still)
+        desks = {label: replace(desk, entries=entries) for label, desk in self.desks.items()}
+        shares = replace(self, desks=desks)._shares(drawn, told, rng, still)
         found = [proposal for share in shares for proposal in share.proposals or ()]
         if found and self.desks:
             written.write(self.archive, self.campaign.name, number,
@@ -101,7 +102,7 @@ class Rounds:
         proposer, desk = make_proposer(seat.spec.kind, seat.spec.settings), self.desks.get(seat.label)
         if desk is not None:
             key = f"round {told.number}/{seat.label}" + (f" again {turn}" if turn > 1 else "")
-            told = replace(told, desk=replace(desk, key=key, entries=self._finished(told.number)))
+            told = replace(told, desk=replace(desk, key=key))
             rng = Random(f"{self.campaign.seed}/{key}")
         for proposal in proposer.propose(told, rng, count):
             yield replace(proposal, author=seat.label)
@@ -123,9 +124,6 @@ class Rounds:
         still = stands_still(entries, number, patience)
         self.attendance.plateau(number, still, patience)
         return still
-
-    def _finished(self, number: int) -> tuple[Entry, ...]:
-        return tuple(entry for entry in self.archive.entries(self.campaign.name) if entry.candidate.round < number)
 
 
 def told_of(campaign: Campaign, ready: Ready, entries: Sequence[Entry], number: int, rng: Random) -> Round:

@@ -1,7 +1,9 @@
 """Which candidates no other beats, over accuracy and decode speed, and how sure that is: a pure function of entries."""
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from operator import is_
 from typing import Any
 
 import moocore
@@ -63,12 +65,25 @@ class Frontier:
         return next((one for one in self.standings if one.candidate.id == id), None)
 
 
+_LATEST: deque[tuple[Sequence[Entry], Frontier]] = deque(maxlen=2)
+
+
 def frontier(entries: Iterable[Entry]) -> Frontier:
     """Places every entry that ended ok with accuracy and speed; the order of entries does not matter.
 
     Controls are reference points. Only dense competes: what dense beats is not on the frontier.
     """
     ordered = sorted(entries, key=lambda entry: entry.candidate.id)
+    # A round asks for the same frontier a dozen times. Entries are frozen: the same ones have the same.
+    for known, found in tuple(_LATEST):
+        if len(known) == len(ordered) and all(map(is_, known, ordered)):
+            return found
+    found = _computed(ordered)
+    _LATEST.append((ordered, found))
+    return found
+
+
+def _computed(ordered: Sequence[Entry]) -> Frontier:
     measured = [one for entry in ordered if (one := _measured(entry)) is not None]
     competing = [one for one in measured if one.candidate.tier != "control" or one.candidate.is_dense]
     # Only those with the best means are asked whether they beat another: who is beaten is beaten by one of them.
