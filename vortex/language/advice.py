@@ -6,6 +6,7 @@ import re
 from vortex.errors import BadArgument, FieldError, FlowContractError, FlowError, ForbiddenSyntax, UnknownOp
 from vortex.language.calls import nearest, plain
 from vortex.language.foreign import native
+from vortex.language.names import NAMES
 from vortex.language.remedies import NOT_DEFINED, REMEDIES, Advice, Around, Rule
 
 MEANT = re.compile(r"^Did you mean (.+)\?$", re.MULTILINE)
@@ -99,8 +100,12 @@ def _builtin_of_a_tensor(error: FlowError, node: ast.expr, around: Around) -> Ad
     if name == "abs":
         return Advice(call, plain(f"({ast.unparse(call.args[0])}).abs()"), "Our word for it:", message)
     if name in ("max", "min", "sum"):
-        return Advice(call, "", f"Reduce an axis: x.{name}(dim=1) or x.{name}(dim=2).", message)
-    if name in ("float", "int", "bool", "len", "round"):
+        new = plain(f"({ast.unparse(call.args[0])}).{name}(dim=1)")
+        return Advice(call, new, f"Reduce an axis: x.{name}(dim=1) or x.{name}(dim=2).", message)
+    if name == "round":
+        hint = "A tensor is not rounded: leave it out, or write x.quantize(...)."
+        return Advice(call, ast.unparse(call.args[0]), hint, message)
+    if name in ("float", "int", "bool", "len"):
         return Advice(call, "", "Sizes are x.shape[1] and x.shape[2]; else choose by number: ops.where(x > y, a, b).", message)
     return None
 
@@ -175,5 +180,6 @@ def _meant(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
 
 
 RULES: tuple[Rule, ...] = (
-    *REMEDIES, _united, _last_value, _of_another_library, _branching, _builtin_of_a_tensor, _power, _infinite, _undefined, _meant,
+    *NAMES, *REMEDIES, _united, _last_value, _of_another_library, _branching, _builtin_of_a_tensor, _power, _infinite,
+    _undefined, _meant,
 )

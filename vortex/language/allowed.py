@@ -1,5 +1,6 @@
 """The part of Python that a flow may use: an allow-list over its syntax tree."""
 import ast
+import difflib
 import keyword
 import re
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ INSTEAD = {
     "with": "Leave it out: a flow has no gradients, files or locks.",
     ":=": "Write the assignment on a line of its own.",
 }
+OTHERWISE = {"async": Fix("async def", "def"), "yield": Fix("yield ", "return ")}
 HINT = "A flow is assignments, arithmetic, for over range(n) or a tuple, if on numbers, methods and constants."
 
 
@@ -81,7 +83,9 @@ MAIN = ast.dump(ast.parse('__name__ == "__main__"', mode="eval").body)
 def _problem(node: ast.AST) -> FlowError | None:
     if not isinstance(node, ALLOWED):
         name = NAMES_OF_SYNTAX.get(type(node), type(node).__name__)
-        fix = Fix("async def", "def") if name == "async" else None
+        fix = OTHERWISE.get(name)
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            fix = Fix(ast.unparse(node), "pass")
         return ForbiddenSyntax(f"{name} is not used in a flow", hint=INSTEAD.get(name, HINT), fix=fix)
     check = CHECKS.get(type(node))
     return check(node) if check is not None else None
@@ -130,10 +134,15 @@ def _class(node: ast.ClassDef) -> FlowError | None:
         name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
         if name != "register":
             fix = Fix("@register", f'@register("{called_like(node.name)}")', line=decorator.lineno) \
-                if isinstance(decorator, ast.Name) and decorator.id == "register" else None
+                if isinstance(decorator, ast.Name) and decorator.id == "register" else _registering(name, decorator.lineno)
             return ForbiddenSyntax(f"class {node.name[:40]} is decorated by something else than register",
                                    hint='Write @register("name").', fix=fix)
     return _hidden(node.name)
+
+
+def _registering(name: str, line: int) -> Fix | None:
+    """A decorator whose name is nearly register."""
+    return Fix(f"{name}(", "register(", line=line) if difflib.get_close_matches(name[:100], ["register"], cutoff=0.6) else None
 
 
 def called_like(name: str) -> str:

@@ -95,7 +95,8 @@ class IndexerSide:
             return stored_leaf(self._tape, name)
         if name in self.saved or name in self.first:
             raise FieldError(f'cache["{name}"] is state, and its value before this step is asked for by another word',
-                             hint=f'Write cache.state("{name}", first=0.0).')
+                             hint=f'Write cache.state("{name}", first=0.0).',
+                             fix=aside(name, self.saved[name]._node.line) if name in self.saved else None)
         if name not in self._summaries:
             raise FieldError(f'cache["{name}"] is never written', hint=_written_hint(self._tape, name, self._summaries, WAY))
         return self._tape.leaf("field", self._summaries[name], name=name)
@@ -148,7 +149,11 @@ WAY = 'Write it in forward_cache first: cache["{name}"] = ...; or read what the 
 def _written_hint(tape: Tape, name: str, written: Mapping[str, object],
                   way: str = 'Write it in forward_cache first: cache["{name}"] = ...') -> str:
     names = [*tape.geometry.stored, *written]
-    close = [KEYS[name]] if KEYS.get(name) in names else difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    own = tape.geometry.stored
+    meant = "k" if name == "latent" else KEYS.get(name)
+    if name in (*KEYS, "k", "v", "kv", "c_kv") and len(own) == 1:
+        meant = own[0]              # of a latent flow
+    close = [meant] if meant in names else difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f'Did you mean cache["{close[0]}"]?'
     return f"{way.format(name=name)}\nThere are: {', '.join(names)}."

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from vortex.errors import Fix, NoSelection
 from vortex.ir import SELECTION, Lead, Node
 from vortex.language.mend import parsed
+from vortex.language.names import made_of
 from vortex.language.ops.shapes import shown
 from vortex.language.place import Source
-from vortex.language.remedies import made_of
 from vortex.language.symbols import Value
 
 UNITED = "Several are united: return a | b."

@@ -12,7 +12,7 @@ RANK = "Every value is [lead, rows, cols] and a reduction keeps its axis: there 
 FLOATS = "Everything is computed in single precision: leave it out."
 BROADCAST = "Axes of size 1 meet any size by themselves: leave it out."
 WITHIN = "Along an axis of a block: (x - x.logsumexp(dim=2)).exp(); over the row's blocks: ops.softmax(x)."
-REDUCED = ("mean", "sum", "max", "min", "norm", "logsumexp", "amax", "amin", "softmax", "var", "std", "avg",
+REDUCED = ("mean", "sum", "max", "min", "norm", "logsumexp", "amax", "amin", "softmax", "log_softmax", "var", "std", "avg",
            "average")
 SAME_NUMBERS = ("float", "half", "bfloat16", "double", "to", "type", "type_as", "contiguous", "clone", "detach")
 
@@ -31,7 +31,9 @@ WRITTEN: Mapping[str, str] = {
     "var": "(({x} - {x}.mean({all})) * ({x} - {x}.mean({all}))).mean({all})",
     "std": "(({x} - {x}.mean({all})) * ({x} - {x}.mean({all}))).mean({all}).sqrt()",
     "stack": "ops.cat({x}, {all})", "avg": "{x}.mean({all})", "average": "{x}.mean({all})", "union": "{x} | {0}",
-    "transpose": "{x}.T", "cosine_similarity": "({x} @ {0}.T) / ({x}.norm(dim=2) * {0}.norm(dim=2).T)",
+    "log_softmax": "{x} - {x}.logsumexp({all})", "flatten": "{x}",
+    "select": "ops.topk({x})", "choose": "ops.topk({x})", "pick": "ops.topk({x})", "transpose": "{x}.T",
+    "cosine_similarity": "({x} @ {0}.T) / ({x}.norm(dim=2) * {0}.norm(dim=2).T)",
     "zeros_like": "0.0", "ones_like": "1.0", "zeros": "0.0", "ones": "1.0", "kron": "ops.kron({x}, {0})",
     **dict.fromkeys((*SAME_NUMBERS, "unsqueeze", "squeeze", "expand", "expand_as", "repeat", "broadcast_to"), "{x}"),
 }
@@ -83,6 +85,8 @@ def native(node: ast.expr, libraries: Sequence[str] = LIBRARIES) -> Native | Non
     if name in ("clamp", "clip") and isinstance(node, ast.Call):
         receiver, ends = (args[0], args[1:]) if library and args else (function.value, args)
         return Native(library, name, _clamped(receiver, ends, node), HINTS["clamp"])
+    if name in ("tensor", "as_tensor", "full_like") and library and args and isinstance(args[-1], ast.Constant):
+        return Native(library, name, ast.unparse(args[-1]), _hint("tensor"))
     if name == "einsum" and library:
         return Native(library, name, _einsum(args), HINTS["einsum"])
     if library:
@@ -118,8 +122,8 @@ def _as_method(name: str, receiver: Sequence[ast.expr], args: Sequence[ast.expr]
     if not receiver or name not in WRITTEN or not isinstance(node, ast.Call):
         return ""
     everything = _arguments(name, args, node)
-    if name == "softmax" and everything in ("", "dim=0"):
-        return f"ops.softmax({ast.unparse(receiver[0])})"
+    if name in ("softmax", "log_softmax") and everything in ("", "dim=0"):
+        return plain(f"ops.softmax({ast.unparse(receiver[0])}){'.log()' if name == 'log_softmax' else ''}")
     if name == "view" and (len(args) != 2 or "-" in everything):
         return ""
     if name == "transpose" and len(args) == 1:

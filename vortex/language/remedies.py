@@ -1,22 +1,15 @@
 """What to write in place of an expression that a flow cannot say: rules that read the expression and what stands around it."""
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vortex.errors import BadArgument, FieldError, Fix, FlowError, ForbiddenSyntax, UnknownOp, WrongSide
+from vortex.errors import BadArgument, Fix, FlowError, ForbiddenSyntax, UnknownOp
 from vortex.language.calls import plain
 
-NOT_DEFINED = re.compile(r"name '(\w+)' is not defined")
 NOT_TAKEN = re.compile(r"does not take (\w+)=")
-CALLED_IN = re.compile(r"^(\w+) of vortex_torch\.\w+ is called in (forward_\w+)$")
-BEFORE = re.compile(r'^cache\["(\w+)"\] is read before it is written$')
-OURS = ("ops", "register", "vFlow", "vFlowMLA")
-WORDS = {"query": "q", "queries": "q", "Q": "q", "head_dim": "self.head_dim", "block_size": "self.block_size",
-         "page_size": "self.block_size", "group": "self.group", "group_size": "self.group", "num_groups": "self.group",
-         "num_heads": "self.group", "n_heads": "self.group"}
-KEYS = {"k": "k", "v": "v", "latent": "latent", "K": "k", "V": "v", "key": "k", "keys": "k", "value": "v", "values": "v"}
 FIRST_OF_TWO = ("values", "indices", "data")        # members of what torch returns, and we return itself
+NOT_DEFINED = re.compile(r"name '(\w+)' is not defined")
 
 
 @dataclass(frozen=True)
@@ -41,71 +34,16 @@ def text_of(node: ast.AST) -> str:
     return ast.unparse(node).replace("'", '"')
 
 
-def _not_imported(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
-    """ops, register or vFlow without an import: the line that imports all of them that the text uses."""
-    if not NOT_DEFINED.search(error.message) or not isinstance(node, ast.Name) or node.id not in OURS or not around:
-        return None
-    module = around[-1]
-    if not isinstance(module, ast.Module):
-        return None
-    used = {name.id for name in ast.walk(module) if isinstance(name, ast.Name)}
-    given = {alias.asname or alias.name for one in ast.walk(module) if isinstance(one, ast.ImportFrom | ast.Import)
-             for alias in one.names}
-    line = f"from vortex import {', '.join(name for name in OURS if name in used - given)}"
-    first = next((one for one in module.body if not _stands_first(one)), None)
-    if first is None:
-        return None
-    at = min([first.lineno, *(one.lineno for one in getattr(first, "decorator_list", []))])
-    old = _head(first)
-    return Advice(node, "", f"Import it: {line}.", fix=Fix(old, f"{line}\n{old}", line=at)) if old else None
-
-
-def _stands_first(node: ast.stmt) -> bool:
-    """Docstrings and imports from __future__ come before everything else."""
-    return isinstance(node, ast.Expr) or (isinstance(node, ast.ImportFrom) and node.module == "__future__")
-
-
-def _head(node: ast.stmt) -> str:
-    """How the line begins on which a statement of a module does."""
-    if isinstance(node, ast.ClassDef) and node.decorator_list:
-        return "@"
-    return {ast.ImportFrom: "from ", ast.Import: "import ", ast.ClassDef: f"class {getattr(node, 'name', '')}",
-            ast.FunctionDef: "def "}.get(type(node), "")
-
-
-def _meant_name(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
-    """Names that are known under another word: a size, the query, keys, a constant of the class."""
-    if not NOT_DEFINED.search(error.message) or not isinstance(node, ast.Name):
-        return None
-    body = next((n for n in around if isinstance(n, ast.FunctionDef)), None)
-    cls = next((n for n in around if isinstance(n, ast.ClassDef)), None)
-    if body is None or cls is None:
-        return None
-    own = {n.id for one in cls.body if isinstance(one, ast.Assign) for n in one.targets if isinstance(n, ast.Name)}
-    taken = [arg.arg for arg in body.args.args]
-    new = f"self.{node.id}" if node.id in own else WORDS.get(node.id, "")
-    if not new and node.id in KEYS and "cache" in taken:
-        new = f'cache["{KEYS[node.id]}"]'
-    return Advice(node, new, f"Here it is {new}.") if new and (new != "q" or "q" in taken) else None
-
-
-def _of_cache(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
-    """cache.k, cache.get("c"), cache.stat("s")."""
-    if not error.message.startswith("cache has no .") or not isinstance(node, ast.Attribute):
-        return None
-    call = around[0] if around and isinstance(around[0], ast.Call) and around[0].func is node else None
-    if call is None:
-        return Advice(node, f'cache["{node.attr}"]')
-    if node.attr in ("get", "read", "load", "field") and call.args:
-        return Advice(call, f"cache[{text_of(call.args[0])}]")
-    return Advice(node, "cache.state") if node.attr.startswith("st") or node.attr in ("last", "prev", "previous") else None
-
-
 def _indexed(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
     """q[0], x[:, None], x.max(dim=1)[0]: there is nothing to take out or to add."""
     if not isinstance(node, ast.Subscript) or not isinstance(error, BadArgument):
         return None
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if error.message == "an index would drop an axis":
+        kept = (ast.Slice, ast.List, ast.Tuple, ast.Starred)
+        texts = [text_of(p) if isinstance(p, kept) or (isinstance(p, ast.Constant) and p.value is Ellipsis) else f"[{text_of(p)}]"
+                 for p in parts]
+        return Advice(node, f"{text_of(node.value)}[{', '.join(texts)}]")
     empty = any(isinstance(part, ast.Constant) and part.value is None for part in parts)
     first = error.message.startswith("the lead") and len(parts) == 1 and isinstance(parts[0], ast.Constant)
     if not (first or (empty and error.message.startswith(("cannot index", "too many", "the lead")))):
@@ -150,6 +88,27 @@ def _no_axis(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
                   f"{error.hint} Axis 1 counts rows (tokens of a block, heads of q), axis 2 columns (channels).")
 
 
+def _parted(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
+    """low, high = x.split(64, dim=2) as slices; x.gather(2, [0, 3]) and x.index_select(2, [0, 3]) as an index."""
+    call, at = (*around[:2], None, None)[:2]
+    if not error.message.startswith("a tensor has no .") or not isinstance(node, ast.Attribute) or not isinstance(call, ast.Call):
+        return None
+    given = {**dict(zip(("size", "dim"), call.args, strict=False)), **{str(one.arg): one.value for one in call.keywords}}
+    x = text_of(node.value)
+    if node.attr in ("gather", "index_select") and len(call.args) == 2 and isinstance(call.args[1], ast.List):
+        return Advice(call, f"{x}{_index(text_of(call.args[0]), text_of(call.args[1]))}")
+    size, dim = given.get("size"), given.get("dim")
+    if node.attr == "split" and isinstance(at, ast.Assign) and isinstance(at.targets[0], ast.Tuple) and dim is not None \
+            and isinstance(size, ast.Constant) and isinstance(size.value, int):
+        parts = [_index(text_of(dim), f"{i * size.value}:{(i + 1) * size.value}") for i in range(len(at.targets[0].elts))]
+        return Advice(call, ", ".join(f"{x}{part}" for part in parts), "Slices are written out:")
+    return None
+
+
+def _index(dim: str, index: str) -> str:
+    return f"[..., {index}]" if dim in ("2", "-1") else f"[:, {index}]"
+
+
 def _untaken(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
     """An argument by name that is not taken, and is like none that is."""
     found = NOT_TAKEN.search(error.message)
@@ -158,6 +117,9 @@ def _untaken(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
     kept = [one for one in node.keywords if one.arg != found[1]]
     if len(kept) == len(node.keywords):
         return None
+    if found[1] == "bits" and isinstance(node.func, ast.Attribute) and node.func.attr == "quantize":
+        bits = next(text_of(one.value) for one in node.keywords if one.arg == "bits")
+        return Advice(node, f'{text_of(node.func)}("int{bits}")') if bits in ("4", "8") else None
     return Advice(node, text_of(ast.Call(node.func, node.args, kept)), f"{error.hint} Leave {found[1]}= out.")
 
 
@@ -202,6 +164,19 @@ def _logical(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
     return None
 
 
+def _of_math(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
+    """math.sqrt(x) of a tensor; max(x), min(x) and sum(x) of one; x.mean(1, True)."""
+    if not isinstance(node, ast.Call) or not node.args or not isinstance(error, BadArgument):
+        return None
+    of_tensor = isinstance(node.func, ast.Attribute) and error.message.startswith("a number is wanted")
+    if of_tensor and isinstance(node.func, ast.Attribute) and node.func.attr in ("sqrt", "exp", "log"):
+        return Advice(node, plain(f"({text_of(node.args[0])}).{node.func.attr}()"))
+    if isinstance(node.func, ast.Attribute) and error.message.startswith("every=") and len(node.args) == 2 \
+            and isinstance(node.args[1], ast.Constant) and isinstance(node.args[1].value, bool):
+        return Advice(node, text_of(ast.Call(node.func, node.args[:1], node.keywords)), "A reduction keeps its axis.")
+    return None
+
+
 def _of_two(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
     """ops.max(x, y), where ops.maximum is meant."""
     call = around[0] if around else None
@@ -237,7 +212,7 @@ def _size_of_selection(error: FlowError, node: ast.expr, around: Around) -> Advi
     if not isinstance(node, ast.Call) or not node.args:
         return None
     said = text_of(node.func)
-    if said == "ops.topk" and error.message.startswith("k="):
+    if said == "ops.topk" and error.message.startswith(("k=", "tolerance=")):
         return Advice(node, f"ops.topk({text_of(node.args[0])})")
     share = next((arg for arg in node.args[1:2] if isinstance(arg, ast.Constant) and isinstance(arg.value, int | float)), None)
     if said == "ops.top_p" and share is not None and 1 < share.value <= 100:  # type: ignore[operator]  # a number
@@ -251,55 +226,6 @@ def _size_of_selection(error: FlowError, node: ast.expr, around: Around) -> Advi
     return None
 
 
-def _size_of_self(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
-    """self.num_heads and the like."""
-    if isinstance(node, ast.Attribute) and error.message.endswith("does not exist") and node.attr in WORDS:
-        return Advice(node, WORDS[node.attr], f"Here it is {WORDS[node.attr]}.")
-    return None
-
-
-def _local(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
-    """A field read before it is written, where a name of the same word holds its value."""
-    found = BEFORE.match(error.message)
-    body = next((n for n in around if isinstance(n, ast.FunctionDef)), None)
-    if found is None or body is None or not isinstance(node, ast.Subscript) or not isinstance(error, FieldError):
-        return None
-    names = {n.id for one in body.body if one.lineno < node.lineno for n in ast.walk(one)
-             if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    if found[1] not in names:
-        return None
-    at = around[0]
-    if isinstance(at, ast.AugAssign):
-        change = text_of(ast.BinOp(ast.Name(found[1]), at.op, at.value))
-        return Advice(at, f"{text_of(node)} = {change}", f"Its value so far is {found[1]}.")
-    return Advice(node, found[1], f"Its value so far is {found[1]}.")
-
-
-def _other_side(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
-    """An op object of the other package, where the flow has one of the right package as well."""
-    found = CALLED_IN.match(error.message)
-    if found is None or not isinstance(error, WrongSide) or not around or not isinstance(node, ast.Call):
-        return None
-    package = "vortex_torch.cache" if found[2] == "forward_cache" else "vortex_torch.indexer"
-    names = {alias.asname or alias.name for one in ast.walk(around[-1]) if isinstance(one, ast.ImportFrom)
-             and one.module == package for alias in one.names if alias.name == found[1]}
-    made = next((target for target, call in made_of(around[-1]) if call in names), "")
-    return Advice(node.func, made, f"{error.hint} This flow has {made}.") if made else None
-
-
-def made_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """(self.name, class) of the op objects that a text makes."""
-    for one in ast.walk(tree):
-        if not isinstance(one, ast.Assign) or len(one.targets) != 1:
-            continue
-        target, value = one.targets[0], one.value
-        pairs = zip(target.elts, value.elts, strict=False) if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) \
-            else [(target, value)]
-        for name, made in pairs:
-            if isinstance(name, ast.Attribute) and isinstance(made, ast.Call) and isinstance(made.func, ast.Name):
-                yield text_of(name), made.func.id
-
-
 def _no_output(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
     """self.topk(score, ctx=ctx) without o."""
     if ", o," not in error.hint or not isinstance(node, ast.Call) or not isinstance(error, BadArgument):
@@ -307,21 +233,6 @@ def _no_output(error: FlowError, node: ast.expr, around: Around) -> Advice | Non
     if any(isinstance(arg, ast.Name) and arg.id == "o" for arg in node.args):
         return None
     return Advice(node, text_of(ast.Call(node.func, [*node.args, ast.Name("o")], node.keywords)))
-
-
-def _own_name(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
-    """self.__class__.__name__."""
-    cls = next((n for n in around if isinstance(n, ast.ClassDef)), None)
-    at = around[0] if around else None
-    if not isinstance(error, ForbiddenSyntax) or cls is None or not isinstance(at, ast.Attribute) or at.attr != "__name__":
-        return None
-    return Advice(at, f'"{cls.name}"', "The name of a class is written out.")
-
-
-def _state_of_a_summary(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
-    if error.message != "state is read in forward_indexer only":
-        return None
-    return Advice(node, "0.0", "A block that is complete has no last step: a summary is computed from the block alone.")
 
 
 def _function(error: FlowError, node: ast.expr, around: Around) -> Advice | None:
@@ -355,6 +266,11 @@ def _assigned(body: Sequence[ast.stmt]) -> tuple[str, str] | None:
     if len(body) != 1:
         return None
     one = body[0]
+    if isinstance(one, ast.If):
+        then, other = _assigned(one.body), _assigned(one.orelse)
+        if then is None or (one.orelse and (other is None or other[0] != then[0])):
+            return None
+        return then[0], f"ops.where({text_of(one.test)}, {then[1]}, {other[1] if other else then[0]})"
     if isinstance(one, ast.Assign) and len(one.targets) == 1 and isinstance(one.targets[0], ast.Name):
         return one.targets[0].id, text_of(one.value)
     if isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name):
@@ -363,7 +279,6 @@ def _assigned(body: Sequence[ast.stmt]) -> tuple[str, str] | None:
 
 
 REMEDIES: tuple[Rule, ...] = (
-    _not_imported, _meant_name, _of_cache, _indexed, _member, _unpacked, _both_axes, _no_axis, _untaken, _sizes, _every_pair,
-    _uncalled, _size_of_selection, _size_of_self, _logical, _of_two, _swapped, _of_selection, _local, _other_side, _no_output,
-    _own_name, _state_of_a_summary, _function, _gated,
+    _of_math, _indexed, _member, _unpacked, _both_axes, _no_axis, _parted, _untaken, _sizes, _every_pair, _uncalled,
+    _size_of_selection, _logical, _of_two, _swapped, _of_selection, _no_output, _function, _gated,
 )

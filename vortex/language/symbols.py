@@ -246,8 +246,7 @@ def _along(value: Value, dim: int, part: object) -> Value:
         wrapped = tuple(i + size if isinstance(i, int) and i < 0 else i for i in indices)
         return value._tape.apply(OPS["gather"], [value], {"dim": dim, "indices": wrapped})
     if isinstance(part, int):
-        raise BadArgument("an index would drop an axis", hint=f"Keep it: {part}:{part + 1}, or [{part}].",
-                          fix=Fix(f", {part}]", f", [{part}]]"))
+        raise BadArgument("an index would drop an axis", hint=f"Keep it: {part}:{part + 1}, or [{part}].")
     raise BadArgument(f"cannot index with {shown(part)}")
 
 

@@ -1,4 +1,5 @@
 """The edit that a text needs to be Python, where the line that Python complains of shows it."""
+import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,6 +10,7 @@ from vortex.language.place import Source
 WORDS = re.compile(r"[A-Z][\w'\u2019-]*,? [\w ,;:.'\u2019()\u2013\u2014-]*[\w.:)!]")     # a line of prose
 QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u00a0": " ", "\u2212": "-", "\u00d7": "*"})
 OPEN_KEY = re.compile(r"""\[(["'])(\w+)\]|\[(\w+)(["'])\]""")
+BEGINNINGS = ("def", "return", "class", "from", "import", "for", "if", "else:", "pass")
 PROMPTS = (">>> ", "... ", "+ ", "$ ")
 
 
@@ -31,6 +33,10 @@ def _spoken(before: Sequence[str], line: str) -> str | None:
         return line.replace(prompt.strip() if text == prompt.strip() else prompt, "", 1) or "#"
     if text.startswith(("```", "~~~")):
         return line.replace(text, "#")
+    first = text.split()[0]
+    close = difflib.get_close_matches(first[:20], BEGINNINGS, n=1, cutoff=0.6)
+    if close and first.islower() and first not in BEGINNINGS:
+        return line.replace(first, close[0], 1)
     return line.replace(text, f"# {text}") if WORDS.fullmatch(text) and " = " not in text else None
 
 
@@ -73,6 +79,17 @@ def _waiting(line: str) -> str:
     return waiting
 
 
+def _matched(before: Sequence[str], line: str) -> str:
+    """Each closing bracket as what it closes."""
+    waiting, made = "", ""
+    for mark in line:
+        if mark in ")]}" and waiting:
+            mark, waiting = {"(": ")", "[": "]", "{": "}"}[waiting[-1]], waiting[:-1]
+        waiting += mark if mark in "([{" else ""
+        made += mark
+    return made
+
+
 def _one_less(mark: str) -> Callable[[Sequence[str], str], str | None]:
     return lambda before, line: "".join(line.rsplit(mark, 1))
 
@@ -86,6 +103,8 @@ def _quoted(before: Sequence[str], line: str) -> str | None:
 CHANGES: Mapping[str, Callable[[Sequence[str], str], str | None]] = {
     "expected ':'": lambda before, line: line.rstrip() + ":",
     "was never closed": _closed,
+    "Perhaps you forgot a comma": lambda before, line: re.sub(r"\b(dim|every|k|p|t|scale|first) (?=-?\d)", r"\1=", line),
+    "does not match opening": _matched,
     "unmatched ')'": _one_less(")"), "unmatched ']'": _one_less("]"), "unmatched '}'": _one_less("}"),
     "expected an indented block": _deeper, "unexpected indent": _level, "unindent does not match": _nearest_level,
     "inconsistent use of tabs": lambda before, line: line.expandtabs(8),
