@@ -31,18 +31,22 @@ class Attendance:
         return [seat for seat in self.seats if seat.label not in self._left]
 
     def review(self, entries: Sequence[Entry]) -> None:
-        """Sends away those whose last candidates were all in vain. Raises NobodyLeft."""
+        """Begins a round; sends away those whose last candidates were all in vain. Raises NobodyLeft."""
+        self._last = None
         for seat in self.present():
             if seat.spec.model and (reason := in_vain(entries, seat.label)):
                 self._leave(seat, reason, None)
         if not self.present():
-            raise NobodyLeft(next((error for error in self._left.values() if error is not None), None))
+            raise NobodyLeft(self._error())
 
     def nothing_came(self) -> None:
-        """A round is empty: where that is somebody's failure, the next would be as well. Raises NobodyLeft."""
-        self.review(())
-        if self._last is not None:
-            raise NobodyLeft(self._last)
+        """A round is empty: where somebody failed or has left by an error, the next would be as well. Raises NobodyLeft."""
+        error = self._last or self._error()
+        if error is not None or not self.present():
+            raise NobodyLeft(error)
+
+    def _error(self) -> CallError | None:
+        return next((error for error in self._left.values() if error is not None), None)
 
     def failed(self, seat: Seat, error: CallError) -> None:
         """Counts an error; one that will not go away, or that came too often in a row, sends the proposer away."""
@@ -57,7 +61,6 @@ class Attendance:
             self.note(f"{seat.label}: {error.message}")
 
     def succeeded(self, seat: Seat) -> None:
-        self._last = None
         self._strikes.pop(seat.label, None)
 
     def plateau(self, number: int, still: bool, patience: int) -> None:

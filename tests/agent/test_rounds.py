@@ -131,3 +131,13 @@ def test_a_round_without_models_writes_nothing(archive: Archive) -> None:
     found = rounds(made, archive, {}).propose(1, 4)
     assert len(found) == 4 and written.read(archive, made.name, 1) is None
     assert names(rounds(made, archive, {}).propose(1, 4)) == names(found)
+
+
+def test_who_has_no_ideas_does_not_hide_that_the_others_failed(archive: Archive) -> None:
+    made = campaign(ONE_SHOT, {"kind": "merge", "model": "scripted:test"})
+    several = rounds(made, archive, {"one-shot": Model(fails={1: KeyRefused("refused")}), "merge": Model()})
+    with pytest.raises(NobodyLeft) as caught:
+        several.propose(1, 8)
+    assert caught.value.error is not None and caught.value.error.message == "refused"
+    with pytest.raises(NobodyLeft):
+        several.propose(2, 8)
