@@ -44,7 +44,7 @@ def latent_of(block_size: int = 16, channels: int | None = None, group: int | No
 def load_usual(text: str, path: str, name: str | None = None, block_size: int | None = None) -> Graph:
     """The Graph at the usual geometry, for flows that come without a model.
 
-    A flow that asserts its sizes is read at the first block size or head_dim that it takes, one written for another
+    A flow that asserts its sizes is read at the first block size or head_dim that it takes, one that reshapes to another
     head_dim at that, and one whose parameter files do not fit at the first sizes that they fit. Raises FlowError, that of
     the usual geometry.
     """
@@ -57,10 +57,11 @@ def load_usual(text: str, path: str, name: str | None = None, block_size: int | 
             with suppress(FlowContractError, ShapeMismatch):
                 return load(text, path, geometry, name)
         raise
-    except ShapeMismatch:
-        if len(text) > MOST_RETRIED:
+    except ShapeMismatch as error:
+        parameters = named_in(text, path) if len(text) <= MOST_RETRIED else ()
+        # Sizes written into a reshape are meant; elsewhere they are likelier a mistake than another model.
+        if not parameters and (len(text) > MOST_RETRIED or "do not fill" not in error.message):
             raise
-        parameters = named_in(text, path)
         for heads, latent in islice(_fitting(parameters, size), MOST_TRIALS if parameters else len(HEAD_DIMS)):
             with suppress(FlowContractError, ShapeMismatch):
                 return load(text, path, heads, name, parameters, latent)
