@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from vortex.errors import BadArgument, FlowContractError, ForbiddenSyntax, UnknownOp
 from vortex.language.calls import nearest
 from vortex.language.flow import vFlow
+from vortex.language.foreign import HINTS
 from vortex.language.place import PYTHON_ERRORS
 from vortex.language.symbols import Value
 
@@ -288,7 +289,7 @@ class Module(Thing):
     def member(self, name: str) -> object:
         found = self.find(name)
         if found is None:
-            raise UnknownOp(f"there is no {self.name}.{name}", hint=self.hint or nearest(name, list(self.names)))
+            raise UnknownOp(f"there is no {self.name}.{name}", hint=self.hint or HINTS.get(name) or nearest(name, list(self.names)))
         return found
 
 

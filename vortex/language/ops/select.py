@@ -24,6 +24,9 @@ def _scored(types: Sequence[Type], attrs: Attrs, geometry: Geometry) -> Type:
     if score.lead is not Lead.BLOCK:
         raise ShapeMismatch(f"the score {score} does not vary from block to block",
                             hint="A score is [block, 1, 1]: make it from a field.")
+    if score.shape == (geometry.head_dim, geometry.head_dim) != (1, 1):
+        raise ShapeMismatch(f"the score {score} is an outer product of channels, not one number a block",
+                            hint='Swap the operands: q.mean(dim=1) @ cache["c"].T sums over the channels.')
     if score.shape != (1, 1):
         wide = [axis + 1 for axis in (1, 0) if score.shape[axis] > 1]
         axes = " and ".join(map(str, sorted(wide)))
