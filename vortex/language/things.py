@@ -289,7 +289,8 @@ class Module(Thing):
     def member(self, name: str) -> object:
         found = self.find(name)
         if found is None:
-            raise UnknownOp(f"there is no {self.name}.{name}", hint=self.hint or HINTS.get(name) or nearest(name, list(self.names)))
+            hint = self.hint or HINTS.get(name) or nearest(name, list(self.names))
+            raise UnknownOp(f"there is no {self.name}.{name}", hint=hint)
         return found
 
 
