@@ -2,7 +2,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from agent.caller import Caller, answer_of
+from agent.caller import Caller
 from agent.campaign import Campaign
 from agent.desk import Desk, Loader
 from agent.mix import Seat, seats
@@ -43,8 +43,6 @@ def make_desks(campaign: Campaign, models: Models, archive: Archive, load: Loade
     found = {}
     for seat in chosen:
         model, spec = models[seat.label], seat.spec
-        if isinstance(model, Scripted):
-            _remind(model, ledger, seat.label)
         found[seat.label] = Desk(
             campaign=campaign.name, goal=campaign.goal, proposer=seat.label, key=seat.label, archive=archive, entries=(),
             caller=Caller(model, ledger, purse, seat.label), load=load, check=check, note=note,
@@ -60,10 +58,3 @@ def purse_of(campaign: Campaign, chosen: Sequence[Seat], ledger: Ledger, left_s:
                               minutes=seat.spec.minutes) for seat in chosen}
     whole = Limits(dollars=campaign.dollars, tokens=campaign.tokens, calls=campaign.calls)
     return Purse(ledger=ledger, campaign=whole, proposers=own, left_s=left_s)
-
-
-def _remind(model: Scripted, ledger: Ledger, label: str) -> None:
-    """A file of answers goes on where it stood."""
-    for record in ledger.calls():
-        if record.proposer == label and record.answer is not None:
-            model.remember(answer_of(record))

@@ -112,7 +112,7 @@ class Loop:
             else:
                 flow, refusal = self.loaded(text, path)
             self.enter(Draft(campaign=self._campaign.name, round=0, slot=slot, name=short, flow=flow, tier="control",
-                             point=self._campaign.point.with_(**flows.settings(short)), author="built-in"), refusal)
+                             point=self._campaign.point.with_(**flows.settings(path)), author="built-in"), refusal)
 
     def proposing(self, ready: Ready, models: Models) -> Rounds:
         """The rounds of the campaign, with a desk for each proposer that asks a model."""

@@ -29,7 +29,7 @@ def prepare(campaign: Campaign) -> Ready:
 
 def _seed(name: str, campaign: Campaign, geometry: Geometry) -> Parent:
     short, text, path = flows.read(name)
-    return Parent(name=short, graph=load(text, path, geometry), point=campaign.point.with_(**flows.settings(short)))
+    return Parent(name=short, graph=load(text, path, geometry), point=campaign.point.with_(**flows.settings(path)))
 
 
 def _default_seeds(campaign: Campaign) -> tuple[str, ...]:

@@ -28,8 +28,7 @@ def command(
 ) -> None:
     """Judge one flow and show it beside the controls. Exit code 1 when it did not pass every stage."""
     text, base = flows.read(flow), campaigns.load(like)
-    asked = base.point.with_(**flows.settings(text[0])) if text[0] in flows.names() else None
-    campaign = campaign_for(base, asked if point is None else load_point(point))
+    campaign = campaign_for(base, base.point.with_(**flows.settings(text[2])) if point is None else load_point(point))
     ready = prepare(campaign)
     archive = open_archive(db)
     try:

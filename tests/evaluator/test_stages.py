@@ -66,7 +66,7 @@ def judge(cluster: LocalCluster, stage: str, settings: dict[str, object], flow: 
 
 @pytest.mark.parametrize("name", ["h2o", "infllm", "rocketkv", "twilight", "tidaldecode", "double-sparsity", "loki"])
 def test_named_algorithms_pass_numerics_at_what_they_ask_of_the_point(cluster: LocalCluster, name: str) -> None:
-    asked = POINT.with_(**{"renew_every": 3, **flows.settings(name)})
+    asked = POINT.with_(**{"renew_every": 3, **flows.settings(flows.read(name)[2])})
     book = MemoryBook()
     report = Funnel([make_stage("numerics", {})], cluster).judge(work(graph(name), asked), book, Silent())
     assert report.status == Status.OK, report.results[-1].message

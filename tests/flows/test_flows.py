@@ -243,12 +243,22 @@ def test_twilight_takes_the_fewest_blocks_that_hold_its_share() -> None:
     geometry = Geometry(16, 64, 1)
     row = row_of(geometry, 40 * 16 + 5)
     row = replace(row, k=torch.cat([row.k[:80], row.k[80:96] + 2 * row.q, row.k[96:]]))
-    made = run(graph_of("twilight", geometry), OperatingPoint(**flows.settings("twilight")), row)
+    made = run(graph_of("twilight", geometry), OperatingPoint(**asked_by("twilight")), row)
     assert made.blocks == (0, 5, 39, 40), "one block holds nearly all of the mass"
 
 
+def asked_by(name: str) -> dict[str, Any]:
+    return flows.settings(flows.read(name)[2])
+
+
+def test_a_file_of_ones_own_asks_nothing_whatever_it_is_called(tmp_path: Path) -> None:
+    mine = tmp_path / "twilight.py"
+    mine.write_text(flows.read("twilight")[1])
+    assert asked_by(str(mine)) == {} != asked_by("twilight")
+
+
 def test_settings_beside_a_flow_are_settings_of_a_point() -> None:
-    asked = {name: flows.settings(name) for name in flows.names() if flows.settings(name)}
+    asked = {name: asked_by(name) for name in flows.names() if asked_by(name)}
     assert set(asked) == {"lserve", "tidaldecode", "twilight"}
     assert all(OperatingPoint(**settings) for settings in asked.values())
 

@@ -24,10 +24,10 @@ def names() -> tuple[str, ...]:
     return ALGORITHMS + CALIBRATED + LATENT + CONTROLS
 
 
-def settings(name: str) -> dict[str, Any]:
-    """What a built-in flow asks of the operating point, from NAME.toml beside it; mostly nothing."""
-    path = _file(aliases().get(name, name.replace("_", "-"))).with_suffix(".toml")
-    return tomllib.loads(path.read_text()) if path.exists() else {}
+def settings(path: str) -> dict[str, Any]:
+    """What the flow of this file asks of the operating point: of a built-in one its NAME.toml says so; mostly nothing."""
+    beside = Path(path).with_suffix(".toml")
+    return tomllib.loads(beside.read_text()) if beside.parent == FOLDER and beside.exists() else {}
 
 
 @cache
