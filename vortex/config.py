@@ -14,6 +14,7 @@ from vortex.errors import BudgetError, PointError, Where
 
 FieldDtype = Literal["float32", "bfloat16", "float16"]
 LayerMode = Literal["dense", "select", "reuse"]
+Target = Literal["sm_80", "sm_90", "sm_100"]
 Blocks = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -40,6 +41,7 @@ class OperatingPoint(BaseModel):
     page_size: Annotated[int, Field(ge=1)] | None = None              # tokens of a physical page; None: one block
     max_topk_val: Annotated[int, Field(ge=1)] | None = None           # refuses budgets that choose more blocks by score
     dtype: FieldDtype = "float32"                                     # of summary and state fields
+    target: Target | None = None                                      # the GPU that kernels are built for beforehand
 
     def __init__(self, **settings: Any) -> None:
         """Raises PointError naming the first setting that cannot be."""
@@ -73,7 +75,9 @@ class OperatingPoint(BaseModel):
     @property
     def hash(self) -> str:
         """12 hex digits of the settings."""
-        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6).hexdigest()
+        # A point without a target keeps the hash it had before points could name one.
+        text = self.model_dump_json(exclude={"target"} if self.target is None else None)
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def with_(self, **changes: object) -> "OperatingPoint":
         """A checked copy with some settings changed. Raises PointError."""

@@ -8,7 +8,7 @@ VortexError
 ├── GraphError           JSON that claims to be a Graph is not one
 ├── PointError
 │   └── BudgetError  EngineConfigError
-├── ModelError  EngineError  MissingExtra
+├── ModelError  EngineError  MissingExtra  CompileError
 ├── CampaignError  ArchiveError  BundleError  PromptError
 ├── CallError            a language model that proposes was asked in vain
 │   ├── MissingKey  KeyRefused  UnknownLanguageModel  Unpriced
@@ -178,6 +178,14 @@ class EngineError(VortexError):
 
 class MissingExtra(VortexError):
     """A part of the platform whose libraries are not installed; the hint says how to install them."""
+
+
+class CompileError(VortexError):
+    """A flow that cannot be built for a GPU; `op` is the one that stands in the way, where it is a single one."""
+
+    def __init__(self, message: str, *, hint: str = "", where: Where | None = None, op: str = "") -> None:
+        super().__init__(message, hint=hint, where=where)
+        self.op = op
 
 
 class CampaignError(VortexError):

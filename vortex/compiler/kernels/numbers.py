@@ -1,0 +1,91 @@
+"""Arithmetic that is the same on a GPU and under Triton's interpreter, whose casts to bfloat16 and fp8 cut instead of rounding.
+
+All functions take and give float32 tensors; NaN stays NaN.
+"""
+import triton
+import triton.language as tl
+
+from vortex.language.ops.noise import FIRST, SECOND, STEP
+
+STEP64 = tl.constexpr(STEP)
+FIRST64 = tl.constexpr(FIRST)
+SECOND64 = tl.constexpr(SECOND)
+
+
+@triton.jit
+def as_bf16(x):
+    """Rounded to the nearest bfloat16, ties to even."""
+    bits = x.to(tl.int32, bitcast=True)
+    even = bits + 0x7FFF + ((bits >> 16) & 1)
+    return tl.where(x == x, (even & -65536).to(tl.float32, bitcast=True), x)
+
+
+@triton.jit
+def as_fp16(x):
+    return x.to(tl.float16).to(tl.float32)
+
+
+@triton.jit
+def _on_grid(x, step):
+    """`x` rounded to a multiple of `step`, a power of two, ties to even; |x| < 2**22 steps."""
+    magic = step * 12582912.0
+    return (x + magic) - magic
+
+
+@triton.jit
+def _power_below(x):
+    """The largest power of two that is not above |x|; 0 of numbers too small to be normal."""
+    return (x.to(tl.int32, bitcast=True) & 0x7F800000).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def as_fp8_e4m3(x):
+    """Rounded to e4m3, stopping at its largest number, 448."""
+    kept = tl.where(x > 448.0, 448.0, tl.where(x < -448.0, -448.0, x))
+    step = tl.maximum(_power_below(kept), 0.015625) * 0.125
+    return tl.where(x == x, _on_grid(kept, step), x)
+
+
+@triton.jit
+def as_fp8_e5m2(x):
+    """Rounded to e5m2, stopping at its largest number, 57344."""
+    kept = tl.where(x > 57344.0, 57344.0, tl.where(x < -57344.0, -57344.0, x))
+    step = tl.maximum(_power_below(kept), 0.00006103515625) * 0.25
+    return tl.where(x == x, _on_grid(kept, step), x)
+
+
+@triton.jit
+def as_whole(x):
+    """Rounded to a whole number, ties to even; numbers past 2**22 are returned as they are."""
+    return tl.where(tl.abs(x) < 4194304.0, _on_grid(x, 1.0), x)
+
+
+@triton.jit
+def larger(a, b):
+    """NaN if either is."""
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def smaller(a, b):
+    """NaN if either is."""
+    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _mixed(key):
+    key = (key ^ ((key >> 30) & 0x3FFFFFFFF)) * FIRST64
+    key = (key ^ ((key >> 27) & 0x1FFFFFFFFF)) * SECOND64
+    return key ^ ((key >> 31) & 0x1FFFFFFFF)
+
+
+@triton.jit
+def folded(key, part):
+    """One more part of a noise key (vortex/language/ops/noise.py); int64."""
+    return _mixed((key ^ part.to(tl.int64)) + STEP64)
+
+
+@triton.jit
+def uniform(key):
+    """24 bits of the key as a number in [0, 1)."""
+    return ((key >> 40) & 0xFFFFFF).to(tl.float32) / 16777216.0
