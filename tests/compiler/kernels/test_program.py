@@ -1,0 +1,115 @@
+"""A Program of kernels equals the reference at any shape, budget and layout, whatever stood in memory before."""
+import pytest
+import torch
+
+from tests.compiler.kernels.numerics import KernelWorld, geometry_of, made
+from tests.compiler.world import LAYER, built_in, written
+from vortex.config import OperatingPoint
+from vortex.ir import Geometry
+
+GEOMETRY = Geometry(block_size=16, head_dim=32, group=2)
+POINT = OperatingPoint(topk_val=2, topk_ratio=0.25)
+MIXED = [3, 16, 97, 200]              # fits; one block; larger than the budget of 5; larger
+STATEFUL = "s = cache.state('s', first=1.0)\nnew = s * 0.5 + q.mean(dim=1) @ cache['c'].T\ncache['s'] = new\nreturn ops.topk(new)"
+
+
+@pytest.mark.parametrize(("size", "group", "channels"), [(1, 1, 32), (4, 5, 20), (16, 7, 32), (32, 4, 20)])
+@pytest.mark.parametrize("name", ["centroid", "quest"])
+def test_odd_shapes(name: str, size: int, group: int, channels: int) -> None:
+    point = POINT.with_(block_size=size)
+    KernelWorld(built_in(name, geometry_of(name, size, group, channels)), point, [1, 5 * size + 1, 13 * size]).check()
+
+
+@pytest.mark.parametrize(("size", "group"), [(1, 1), (16, 20)])
+def test_odd_shapes_of_latent_attention(size: int, group: int) -> None:
+    graph = built_in("mla-centroid", Geometry.of_latent(size, 24, 8, group))
+    KernelWorld(graph, POINT.with_(block_size=size), [1, 9 * size + 1], heads=1).check()
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("page", [1, 4])
+def test_heads_and_pages(heads: int, page: int) -> None:
+    KernelWorld(built_in("quest", GEOMETRY), POINT, list(MIXED), heads=heads, page=page).check()
+
+
+@pytest.mark.parametrize("changes", [
+    {"topk_val": 0, "topk_ratio": 0.0},                                   # nothing chosen by score
+    {"topk_val": 0, "topk_ratio": 1.0},                                   # everything fits
+    {"block_reserved_bos": 0, "block_reserved_eos": 1},
+    {"block_reserved_bos": 3, "block_reserved_eos": 4, "topk_val": 1},
+    {"topk_layers": (9, 9, 9, (1, 40))},                                  # one head selects beside one that is dense
+    {"ratio_layers": (1.0, (0.5, 0.3)), "topk_val": 0},
+    {"schedule_policy": "cached_block_len / 4 + 2"},
+    {"schedule_policy": "int n = 3; if (cached_block_len > 8) { n = topk_val + 4; } return n;"},
+    {"topk_layers": ((0, 3),), "block_reserved_bos": 2},
+])
+def test_budgets_are_those_of_the_point(changes: dict[str, object]) -> None:
+    KernelWorld(built_in("centroid", GEOMETRY), POINT.with_(**changes), list(MIXED)).check()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["centroid", "quest", "running-average", "twilight"])
+def test_rounding_happens_into_fields_only(name: str, dtype: str) -> None:
+    world = KernelWorld(built_in(name, GEOMETRY), POINT.with_(dtype=dtype), [120, 207])
+    for _ in range(2):
+        world.check()
+        world.grow()
+
+
+@pytest.mark.parametrize("body", [
+    "return ops.top_p(q.mean(dim=1) @ cache['c'].T, 0.6)",
+    "return ops.threshold(q.mean(dim=1) @ cache['c'].T, 0.1)",
+    "return ops.topk(q.mean(dim=1) @ cache['c'].T, k=2) | ops.topk(ops.position(), k=3)",
+    "return ops.top_p(q.mean(dim=1) @ cache['c'].T, 0.5) | ops.threshold(q.max(dim=1) @ cache['hi'].T, 5.0)",
+    "return ops.topk((q.mean(dim=1) @ cache['c'].T) * 0.0)",              # all equal
+    "return ops.topk((q.mean(dim=1) @ cache['c'].T).log())",              # NaN below zero
+    "return ops.topk(ops.where(ops.random() > 0.5, ops.position(), 0.0))",
+    "s = ops.normalize(q.mean(dim=1) @ cache['c'].T)\nreturn ops.topk(ops.conv(s, [0.5, 0.5]) * s.max(dim=0))",
+    "return ops.topk((q @ cache['k'].T).max(dim=2).mean(dim=1))",         # keys themselves
+    "return ops.topk((q @ cache['p'].T).max(dim=1)[..., 1:2])",
+])
+def test_rules_and_patterns(body: str) -> None:
+    KernelWorld(written(body, GEOMETRY), POINT, [16, 150, 200]).check()
+
+
+def test_state_lives_through_completions_and_renewals() -> None:
+    world = KernelWorld(written(STATEFUL, GEOMETRY), POINT.with_(renew_every=2), [95, 205])
+    for _ in range(5):
+        world.check()
+        world.grow()
+
+
+def test_a_program_serves_smaller_batches_after_larger_ones() -> None:
+    """Its scratch is full of the last step's numbers then."""
+    graph, program = built_in("quest", GEOMETRY), made(built_in("quest", GEOMETRY), POINT)
+    for lens in ([200, 150, 97], [33, 210], [1], [130, 17, 97]):
+        KernelWorld(graph, POINT, lens, make=lambda *_: program).check()
+
+
+def test_lists_are_ascending_in_range_and_zero_beyond_their_counts() -> None:
+    world = KernelWorld(built_in("centroid", GEOMETRY), POINT, list(MIXED))
+    plan, q = world.plan(), world.query()
+    lists = world.program.select(plan, q, world.k, world.v, world.fields, world.state, LAYER)
+    for request, blocks in enumerate(plan.blocks):
+        for head in range(world.heads):
+            count = int(lists.counts[request, head])
+            own = lists.index[request, head]
+            assert count == min(blocks, 5)
+            assert own[0] == 0 and own[count - 1] == blocks - 1
+            assert bool((own[:count].diff() > 0).all()) and not bool(own[count:].any())
+
+
+@pytest.mark.parametrize("lens", [[1], [3, 16, 97, 200]])
+def test_dense_attention_reads_every_block_in_place(lens: list[int]) -> None:
+    world = KernelWorld(built_in("dense", GEOMETRY), POINT, list(lens))
+    plan = world.plan()
+    world.judge(plan, world.query(), None)
+
+
+def test_an_unwritten_block_is_never_read() -> None:
+    """NaN in every block that is not a request's own reaches neither scores nor attention."""
+    world = KernelWorld(built_in("quest", GEOMETRY), POINT, list(MIXED))
+    mine = {block for own in world.blocks for block in own}
+    others = torch.tensor([b for b in range(world.k.shape[1]) if b not in mine])
+    world.k[:, others], world.v[:, others] = torch.nan, torch.nan
+    world.check()
