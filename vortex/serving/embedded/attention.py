@@ -7,8 +7,7 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as functional
-from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 from vortex.compiler.program import Lists, Plan, Program
 from vortex.serving.embedded.pool import Pool
@@ -39,17 +38,22 @@ def _attention(module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, 
     return vortex_step.attend(layer, query, key, value, scaling), None
 
 
-def _no_mask(*_: object, **__: object) -> None:
-    return None
-
-
 def register() -> None:
-    """Makes `attn_implementation="vortex"` known to transformers; doing it again changes nothing."""
+    """Makes `attn_implementation="vortex"` known to transformers; doing it again changes nothing.
+
+    No mask goes with it: transformers then leaves masks out, and with them a look at the positions that waits for the GPU.
+    """
     AttentionInterface.register(NAME, _attention)
-    AttentionMaskInterface.register(NAME, _no_mask)
 
 
-def _write(pool: torch.Tensor, slots: torch.Tensor, new: torch.Tensor) -> None:
+def forward(model: PreTrainedModel, tokens: torch.Tensor, positions: torch.Tensor, step: Step) -> torch.Tensor:
+    """Logits [B, V] after the last of `tokens` int64 [B, T] at `positions` [B, T]; their attention is the step's."""
+    out = model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=1, vortex_step=step)
+    logits: torch.Tensor = out.logits[:, -1]
+    return logits
+
+
+def write_tokens(pool: torch.Tensor, slots: torch.Tensor, new: torch.Tensor) -> None:
     """Stores tokens [B, H, T, D] at `slots`, int64 [B*T], of a pool [H, P, S, D]."""
     heads, blocks, size, channels = pool.shape
     rows = new.transpose(0, 1).reshape(heads, -1, channels)
@@ -71,8 +75,8 @@ class PrefillStep:
     def store(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> None:
         """Puts k, v [B, H, T, D] of the new tokens into the pool and summarises the blocks they complete."""
         pool = self.pool
-        _write(pool.k[layer], self.slots, k)
-        _write(pool.v[layer], self.slots, v)
+        write_tokens(pool.k[layer], self.slots, k)
+        write_tokens(pool.v[layer], self.slots, v)
         if layer in self.sparse and self.done.numel():
             self.program.update(pool.fields[layer], pool.state[layer], pool.k[layer], pool.v[layer], self.done, layer)
 
@@ -111,12 +115,13 @@ class DecodeStep:
     renewal: Renewal
     requests: tuple[str, ...] = ()
     recorder: Recorder | None = None
+    dense: bool = False                   # attends everything, and still summarises what completes
     _selected: Lists | None = None        # by the last layer that selects
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
         pool_k, pool_v = self.pool.k[layer], self.pool.v[layer]
-        _write(pool_k, self.slots, k)
-        _write(pool_v, self.slots, v)
+        write_tokens(pool_k, self.slots, k)
+        write_tokens(pool_v, self.slots, v)
         batch, heads = k.shape[:2]
         rows = q.reshape(batch, heads, -1, q.shape[3])
         lists = None
@@ -134,6 +139,8 @@ class DecodeStep:
         k, v, fields, state = self.pool.k[layer], self.pool.v[layer], self.pool.fields[layer], self.pool.state[layer]
         if self.done.numel():
             self.program.update(fields, state, k, v, self.done, layer)
+        if self.dense:
+            return None
 
         def chosen(due: Due, plan: Plan) -> Lists | None:
             if self.program.fits(plan, layer):

@@ -1,6 +1,6 @@
 """The embedded engine: a paged engine on transformers, for a CPU or one GPU, any Qwen3- or Llama-type checkpoint."""
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
@@ -14,22 +14,27 @@ from vortex.compiler.program import Program
 from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Geometry, Graph
+from vortex.language.parameters import without_data
 from vortex.serving.checkpoint import ModelShape, ModelTokenizer, find_checkpoint, load_tokenizer
 from vortex.serving.embedded.attention import Layers
 from vortex.serving.embedded.checks import check_budgets, check_point, check_requests
 from vortex.serving.embedded.forced import ForcedContext, ForcedShape
 from vortex.serving.embedded.generation import Generation
-from vortex.serving.embedded.pool import Allocator, Pool, PoolShape
+from vortex.serving.embedded.graphed import Graphs, graphs_of
+from vortex.serving.embedded.pool import Allocator, Furnishing, Pool, PoolShape
 from vortex.serving.embedded.prefix import PrefixCache
 from vortex.serving.embedded.prompts import PromptCache
 from vortex.serving.embedded.recording import Recorder
 from vortex.serving.embedded.renewal import Renewal
 from vortex.serving.embedded.runner import Runner, load_model, stop_tokens
 from vortex.serving.embedded.scheduler import Scheduler, blocks_needed
+from vortex.serving.embedded.steps import StaticModel, StaticSteps, fixed, replayable, width_for
 from vortex.serving.engine import Completion, Recorded, Recording, Request, StepTimes
 
 GIB = 1 << 30
 LEAST_ROOM = 64                           # tokens that may be decoded after a forced context before it is made anew
+FLOWS = 4                                 # flows whose captured steps are kept: a duel swaps them for every measurement
+Compile = Callable[[Graph, OperatingPoint], Program]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +50,11 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A model in memory."""
+    """A model in memory; one of made-up weights has no tokenizer."""
 
     model: PreTrainedModel
     shape: ModelShape
-    tokenizer: ModelTokenizer
+    tokenizer: ModelTokenizer | None
     stop_tokens: tuple[int, ...]
 
 
@@ -62,19 +67,44 @@ class Serving:
     program: Program
     layers: Layers
 
+    @property
+    def furnishing(self) -> Furnishing:
+        program = fixed(self.program)
+        return Furnishing(graph=self.graph, point=self.point, layers=self.layers.select,
+                          dtypes={f.name: program.field_dtype(f.name) for f in self.graph.fields} if program else {})
+
 
 class EmbeddedEngine:
-    """See vortex.serving.engine.Engine. One call at a time; tokens do not depend on the calls before."""
+    """See vortex.serving.engine.Engine. One call at a time; tokens do not depend on the calls before.
 
-    def __init__(self, device: str | None = None, limits: Limits | None = None) -> None:
+    On a GPU decode steps are replayed as CUDA graphs; `graphs` says how else steps are repeated, `compiler` where Programs
+    come from. Steps are made anew, one by one, where lists serve several steps (renew_every), where something is recorded,
+    and for rotary embeddings that look at positions. A step whose longest context is under `dense_below` tokens attends
+    densely; tokens may then depend on the company.
+    """
+
+    def __init__(self, device: str | None = None, limits: Limits | None = None, *, graphs: Graphs | None = None,
+                 dense_below: int = 0, compiler: Compile | None = None) -> None:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._limits = limits or Limits()
+        self._graphs = graphs or graphs_of(self._device)
+        self._dense_below = dense_below
+        self._compile = compiler or (lambda graph, point: compile_flow(graph, point, self._device.type))
+        self._forget()
+
+    def _forget(self) -> None:
         self._loaded: Loaded | None = None
         self._serving: Serving | None = None
+        self._recorder: Recorder | None = None
+        self._flows: OrderedDict[tuple[str, str], Serving] = OrderedDict()    # longest unused first
+        self._prompts = PromptCache(self._limits.prompt_bytes)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of pools, and of the captured steps that hold their tensors."""
+        self._steps: OrderedDict[int, StaticSteps] = OrderedDict()    # by id of the Program, longest unused first
         self._pool: Pool | None = None
         self._forced: ForcedContext | None = None
-        self._recorder: Recorder | None = None
-        self._prompts = PromptCache(self._limits.prompt_bytes)
 
     def start(self, model: str) -> None:
         self.stop()
@@ -83,13 +113,20 @@ class EmbeddedEngine:
         self._loaded = Loaded(model=weights, shape=checkpoint.shape, tokenizer=load_tokenizer(checkpoint),
                               stop_tokens=stop_tokens(weights))
 
+    def start_with(self, model: PreTrainedModel, shape: ModelShape) -> None:
+        """A model that is in memory already, on the engine's device and made for its hook (random_model.py)."""
+        self.stop()
+        self._loaded = Loaded(model=model, shape=shape, tokenizer=None, stop_tokens=())
+
     def stop(self) -> None:
-        self._loaded = self._serving = self._pool = self._forced = self._recorder = None
-        self._prompts = PromptCache(self._limits.prompt_bytes)
+        self._forget()
 
     @property
     def tokenizer(self) -> ModelTokenizer:
-        return self._model.tokenizer
+        found = self._model.tokenizer
+        if found is None:
+            raise EngineError("this model has no tokenizer", hint="Give it ids, or start a model by its name.")
+        return found
 
     def geometry(self, block_size: int) -> Geometry:
         return self._model.shape.geometry(block_size)
@@ -103,9 +140,19 @@ class EmbeddedEngine:
             raise EngineError(f"the flow was traced for {graph.geometry}, and this model has {geometry}",
                               hint="Trace it again for engine.geometry(point.block_size).")
         layers = check_point(point, graph, shape)
-        flow = graph or dense_graph(geometry)
-        self._serving = Serving(graph=flow, point=point, program=compile_flow(flow, point, self._device.type),
-                                layers=layers)
+        self._serving = self._compiled(graph or dense_graph(geometry), point, layers)
+
+    def _compiled(self, flow: Graph, point: OperatingPoint, layers: Layers) -> Serving:
+        """Where steps are captured, the same Program for the same flow: its steps are captured already."""
+        key = (without_data(flow).to_json(), point.hash)
+        known = self._flows.pop(key, None) if self._graphs is not None else None
+        found = known or Serving(graph=flow, point=point, program=self._compile(flow, point), layers=layers)
+        if self._graphs is not None:
+            self._flows[key] = found
+            if len(self._flows) > FLOWS:
+                _, oldest = self._flows.popitem(last=False)
+                self._steps.pop(id(oldest.program), None)
+        return found
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Raises EngineError, before anything runs, for a request that cannot be served."""
@@ -116,10 +163,12 @@ class EmbeddedEngine:
         check_budgets(serving.point, serving.layers, self._model.shape, ends)
         if not requests:
             return iter(())
-        self._forced = None
-        blocks = self._capacity(sorted((blocks_needed(r, size) for r in requests), reverse=True))
+        if self._forced is not None:
+            self._let_go()
+        needs = sorted((blocks_needed(r, size) for r in requests), reverse=True)
+        blocks = self._capacity(needs)
         pool = self._pool_of(blocks)
-        pool.furnish(serving.graph, serving.point, serving.layers.select)
+        pool.furnish(serving.furnishing)
         allocator = Allocator(blocks)
         scheduler = Scheduler(
             waiting=deque(requests), allocator=allocator, block_size=size,
@@ -127,8 +176,8 @@ class EmbeddedEngine:
             prefix=None if serving.graph.states else PrefixCache(allocator),
             max_batch=self._limits.max_batch, prefill_tokens=self._limits.prefill_tokens,
         )
-        return Generation(runner=self._runner(pool), scheduler=scheduler, stop_tokens=self._model.stop_tokens,
-                          recorder=self._recorder).run()
+        return Generation(runner=self._runner(pool, needs[0], self._limits.max_batch), scheduler=scheduler,
+                          stop_tokens=self._model.stop_tokens, recorder=self._recorder).run()
 
     def forced_decode(self, batch: int, context: int, steps: int, *, seed: int = 0) -> StepTimes:
         """Steps have lengths context + 1, context + 2, ...; the filled context is kept until the shape changes."""
@@ -136,14 +185,15 @@ class EmbeddedEngine:
             raise EngineError(f"cannot time {steps} steps of {batch} requests at {context} tokens",
                               hint="All three are 1 or more.")
         serving, shape = self._flow, ForcedShape(batch=batch, context=context, room=max(steps, LEAST_ROOM), seed=seed)
-        self._pool = None
-        pool = self._pool_shape(batch * shape.blocks(serving.point.block_size) + 1)
-        if self._forced is None or (self._forced.shape, self._forced.pool.shape) != (shape, pool):
-            self._forced = None
-            self._forced = ForcedContext(shape, pool)
+        blocks = shape.blocks(serving.point.block_size)
+        pool, forced = self._pool_shape(batch * blocks + 1), self._forced
+        if forced is None or (forced.shape, forced.pool.shape) != (shape, pool):
+            forced = None
+            self._let_go()
+            self._forced = forced = ForcedContext(shape, pool, 1 if self._graphs is None else FLOWS)
         if serving.layers.select:
-            self._forced.summarise(serving.graph, serving.point, serving.program, serving.layers.select)
-        return self._forced.time_steps(self._runner(self._forced.pool), steps)
+            forced.summarise(serving.furnishing, serving.program)
+        return forced.time_steps(self._runner(forced.pool, blocks, batch), steps)
 
     def record(self, what: Recorded) -> AbstractContextManager[Recording]:
         return self._recording(Recorder(what))
@@ -173,14 +223,30 @@ class EmbeddedEngine:
         """At least `blocks` blocks; a pool that is large enough is used again."""
         wanted, have = self._pool_shape(blocks), self._pool
         if have is None or have.shape != replace(wanted, blocks=have.shape.blocks) or have.shape.blocks < blocks:
-            self._pool = have = None
-            self._pool = have = Pool(wanted)
+            have = None
+            self._let_go()
+            self._pool = have = Pool(wanted, 0 if self._graphs is None else FLOWS)
         return have
 
-    def _runner(self, pool: Pool) -> Runner:
+    def _runner(self, pool: Pool, blocks: int, batch: int) -> Runner:
+        """For requests of up to so many blocks, and so many at a time."""
         serving = self._flow
         return Runner(model=self._model.model, pool=pool, program=serving.program, layers=serving.layers,
-                      prompts=self._prompts, renewal=Renewal(serving.point))
+                      prompts=self._prompts, renewal=Renewal(serving.point), dense_below=self._dense_below,
+                      steps=self._static(pool, blocks, batch))
+
+    def _static(self, pool: Pool, blocks: int, batch: int) -> StaticSteps | None:
+        """Steps that are repeated, where they can be; those of a flow that was used before are found again."""
+        serving, model, graphs = self._flow, self._model.model, self._graphs
+        program = fixed(serving.program)
+        if graphs is None or program is None or serving.point.renew_every > 1 or not replayable(model):
+            return None
+        found = self._steps.get(id(program))
+        if found is None or not found.serves(pool, blocks, batch):
+            what = StaticModel(model=model, pool=pool, program=program, layers=serving.layers, blocks=width_for(blocks),
+                               dense_below=self._dense_below)
+            found = self._steps[id(program)] = StaticSteps(what, graphs, batch)
+        return found
 
     @property
     def _model(self) -> Loaded:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from vortex.compiler.program import Program
-from vortex.config import OperatingPoint
-from vortex.ir import Graph
-from vortex.language.parameters import without_data
-from vortex.serving.embedded.pool import Pool, PoolShape
-from vortex.serving.embedded.runner import Batch, Runner
+from vortex.serving.embedded.batch import Batch
+from vortex.serving.embedded.pool import Furnishing, Pool, PoolShape
+from vortex.serving.embedded.runner import Runner
 from vortex.serving.engine import StepTimes
 
 FIRST_TOKEN = 0
@@ -30,42 +28,43 @@ class ForcedShape:
 
 
 class ForcedContext:
-    """A pool whose requests stand side by side, every token of their context drawn at random."""
+    """A pool whose requests stand side by side, every token of their context drawn at random; keeps the summaries of the
+    last `flows` flows."""
 
-    def __init__(self, shape: ForcedShape, pool: PoolShape) -> None:
+    def __init__(self, shape: ForcedShape, pool: PoolShape, flows: int = 1) -> None:
         self.shape = shape
-        self.pool = Pool(pool)
+        self.pool = Pool(pool, flows)
         generator = torch.Generator(device=pool.device).manual_seed(shape.seed)
         for tensor in (*self.pool.k, *self.pool.v):
             tensor.normal_(generator=generator)
-        self._summarised: tuple[str, str, frozenset[int]] | None = None
 
     @torch.inference_mode()
-    def summarise(self, graph: Graph, point: OperatingPoint, program: Program, sparse: frozenset[int]) -> None:
-        """Summaries of all completed blocks, and state at its first value; the last flow's summaries are kept."""
-        key = (without_data(graph).to_json(), point.dtype, sparse)
-        if self._summarised == key:
-            self.pool.reset_state(graph)
+    def summarise(self, wanted: Furnishing, program: Program) -> None:
+        """Summaries of all completed blocks, and state at its first value."""
+        if self.pool.furnish(wanted):
+            self.pool.reset_state(wanted.graph)
             return
-        self.pool.furnish(graph, point, sparse)
         completed = torch.arange(self.shape.context // self.pool.shape.block_size)
         starts = torch.arange(self.shape.batch)[:, None] * self.shape.blocks(self.pool.shape.block_size) + 1
         done = (starts + completed).flatten().to(self.pool.shape.device)
         pool = self.pool
-        for layer in sorted(sparse):
+        for layer in sorted(wanted.layers):
             program.update(pool.fields[layer], pool.state[layer], pool.k[layer], pool.v[layer], done, layer)
-        self._summarised = key
 
     def time_steps(self, runner: Runner, steps: int) -> StepTimes:
-        """Seconds of each of `steps` whole greedy decode steps: planning, the forward pass, the choice of tokens."""
+        """Seconds of each of `steps` whole greedy decode steps: planning, the forward pass, the choice of tokens.
+
+        A step ends when its tokens are on the host. On a GPU it is a replayed graph, captured before the clock runs.
+        """
         shape, per_request = self.shape, self.shape.blocks(self.pool.shape.block_size)
         blocks = [range(1 + row * per_request, 1 + (row + 1) * per_request) for row in range(shape.batch)]
         batch = Batch([str(row) for row in range(shape.batch)], [shape.seed + row for row in range(shape.batch)],
                       blocks, [shape.context + 1] * shape.batch, self.pool.shape.device)
         tokens, seconds = [FIRST_TOKEN] * shape.batch, []
+        for length in (shape.context + 1, shape.context + steps):
+            runner.warm([length] * shape.batch)
         for step in range(steps):
             began = time.perf_counter()
-            logits = runner.decode(batch, tokens, [shape.context + 1 + step] * shape.batch)
-            tokens = logits.argmax(dim=-1).tolist()
+            tokens = runner.decode(batch, tokens, [shape.context + 1 + step] * shape.batch).tokens.tolist()
             seconds.append(time.perf_counter() - began)
         return StepTimes(batch=shape.batch, context=shape.context, seconds=tuple(seconds))

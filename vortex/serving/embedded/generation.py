@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
-
+from vortex.serving.embedded.batch import Batch
+from vortex.serving.embedded.graphed import Answer, answer
 from vortex.serving.embedded.recording import Recorder
-from vortex.serving.embedded.runner import Batch, Runner
+from vortex.serving.embedded.runner import Runner
 from vortex.serving.embedded.sampling import next_tokens
 from vortex.serving.embedded.scheduler import Running, Scheduler
 from vortex.serving.engine import Completion
@@ -38,7 +38,7 @@ class Generation:
         fresh = [entry.tokens[start:] for entry in group]
         logits = self.runner.prefill(fresh, start, [entry.blocks for entry in group])
         self.scheduler.prefilled(group)
-        self._append(group, logits)
+        self._append(group, answer(logits))
         for entry in group:
             entry.prefill_s = time.perf_counter() - began
         return self._leave(group)
@@ -50,15 +50,15 @@ class Generation:
             self._batch = Batch([entry.request.id for entry in running], [entry.request.seed for entry in running],
                                 [entry.blocks for entry in running],
                                 [len(entry.request.tokens) + 1 for entry in running], self.runner.pool.shape.device)
-        logits = self.runner.decode(self._batch, [entry.tokens[-1] for entry in running],
-                                    [len(entry.tokens) for entry in running], self.recorder)
-        self._append(running, logits)
+        found = self.runner.decode(self._batch, [entry.tokens[-1] for entry in running],
+                                   [len(entry.tokens) for entry in running], self.recorder)
+        self._append(running, found)
         for entry in running:
             entry.decode_s += time.perf_counter() - began
         return self._leave(running)
 
-    def _append(self, entries: Sequence[Running], logits: torch.Tensor) -> None:
-        for entry, token in zip(entries, next_tokens(logits, [e.sampler for e in entries]), strict=True):
+    def _append(self, entries: Sequence[Running], found: Answer) -> None:
+        for entry, token in zip(entries, next_tokens(found, [e.sampler for e in entries]), strict=True):
             entry.tokens.append(token)
 
     def _leave(self, entries: Sequence[Running]) -> list[tuple[Running, Literal["stop", "length"]]]:

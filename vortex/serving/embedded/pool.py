@@ -3,13 +3,17 @@
 Letters of shapes as in vortex/compiler/program.py. Block 0 belongs to nobody: tables are padded with it.
 """
 import bisect
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 
 from vortex.config import OperatingPoint
 from vortex.ir import Field, Graph
+from vortex.language.parameters import without_data
+
+Tensors = list[dict[str, torch.Tensor]]   # by layer and name
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -32,26 +36,61 @@ class PoolShape:
         return 2 * self.layers * self.kv_heads * self.block_size * self.head_dim * self.dtype.itemsize
 
 
-class Pool:
-    """Tensors by layer: k, v [H, P, S, D]; fields and state by name [H, P, rows, cols], where a layer has any."""
+@dataclass(frozen=True, kw_only=True)
+class Furnishing:
+    """The summaries and state that a flow keeps in `layers`; a field is of the point's dtype where `dtypes` has none."""
 
-    def __init__(self, shape: PoolShape) -> None:
+    graph: Graph
+    point: OperatingPoint
+    layers: frozenset[int]
+    dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str, frozenset[int]]:
+        return without_data(self.graph).to_json(), self.point.dtype, self.layers
+
+    def make(self, shape: PoolShape, wanted: Iterable[Field]) -> Tensors:
+        """Tensors for the fields `wanted`, by layer; none in layers that keep none."""
+        chosen = tuple(wanted)
+        return [{f.name: self._tensor(shape, f) for f in chosen if layer in self.layers} for layer in range(shape.layers)]
+
+    def _tensor(self, shape: PoolShape, wanted: Field) -> torch.Tensor:
+        size = (shape.kv_heads, shape.blocks, wanted.rows, wanted.cols)
+        # Nothing is read of a block before it completes, and zeros are not written to memory before they are needed.
+        return torch.zeros(size, dtype=self.dtypes.get(wanted.name, DTYPES[self.point.dtype]), device=shape.device)
+
+
+class Pool:
+    """Tensors by layer: k, v [H, P, S, D]; fields and state by name [H, P, rows, cols], where a layer has any.
+
+    Remembers what the last `flows` flows kept, so that captured steps of each find their tensors again.
+    """
+
+    def __init__(self, shape: PoolShape, flows: int = 0) -> None:
         self.shape = shape
         size = (shape.kv_heads, shape.blocks, shape.block_size, shape.head_dim)
         self.k = [torch.zeros(size, dtype=shape.dtype, device=shape.device) for _ in range(shape.layers)]
         self.v = [torch.zeros(size, dtype=shape.dtype, device=shape.device) for _ in range(shape.layers)]
-        self.fields: list[dict[str, torch.Tensor]] = [{} for _ in range(shape.layers)]
-        self.state: list[dict[str, torch.Tensor]] = [{} for _ in range(shape.layers)]
+        self.fields: Tensors = [{} for _ in range(shape.layers)]
+        self.state: Tensors = [{} for _ in range(shape.layers)]
+        self._flows = flows
+        self._known: OrderedDict[object, tuple[Tensors, Tensors]] = OrderedDict()     # longest unused first
 
-    def furnish(self, graph: Graph, point: OperatingPoint, layers: Iterable[int]) -> None:
-        """Fresh summaries and state for `graph` in `layers`, and none elsewhere."""
-        chosen = set(layers)
-        for layer in range(self.shape.layers):
-            fields = graph.fields if layer in chosen else ()
-            made = {f.name: self._make(f, point) for f in fields}
-            states = {f.name for f in graph.states}
-            self.fields[layer] = {name: tensor for name, tensor in made.items() if name not in states}
-            self.state[layer] = {name: tensor for name, tensor in made.items() if name in states}
+    def furnish(self, wanted: Furnishing) -> bool:
+        """Summaries and state for a flow: those it had, with the numbers they had, else fresh ones. Had it any?"""
+        known = self._known.get(wanted.key)
+        if known is not None:
+            self._known.move_to_end(wanted.key)
+            self.fields, self.state = known
+            return True
+        self.fields = self.state = []
+        while self._known and len(self._known) >= self._flows:
+            self._known.popitem(last=False)
+        self.fields = wanted.make(self.shape, wanted.graph.summaries)
+        self.state = wanted.make(self.shape, wanted.graph.states)
+        if self._flows:
+            self._known[wanted.key] = self.fields, self.state
+        return False
 
     def reset_state(self, graph: Graph) -> None:
         """State as on blocks that were just completed."""
@@ -62,11 +101,6 @@ class Pool:
                     tensor.copy_(fields[first])
                 else:
                     tensor.fill_(first)
-
-    def _make(self, field: Field, point: OperatingPoint) -> torch.Tensor:
-        size = (self.shape.kv_heads, self.shape.blocks, field.rows, field.cols)
-        # Nothing is read of a block before it completes, and zeros are not written to memory before they are needed.
-        return torch.zeros(size, dtype=DTYPES[point.dtype], device=self.shape.device)
 
 
 class Allocator:

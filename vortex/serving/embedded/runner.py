@@ -10,11 +10,14 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from vortex.compiler.program import Plan, Program
 from vortex.errors import ModelError
 from vortex.serving.checkpoint import Checkpoint, first_line, local_first, quiet
-from vortex.serving.embedded.attention import NAME, DecodeStep, Layers, PrefillStep, Step, register
+from vortex.serving.embedded.attention import NAME, DecodeStep, Layers, PrefillStep, forward, register
+from vortex.serving.embedded.batch import Batch
+from vortex.serving.embedded.graphed import Answer, answer
 from vortex.serving.embedded.pool import Pool
 from vortex.serving.embedded.prompts import Prefilled, PromptCache
 from vortex.serving.embedded.recording import Recorder
 from vortex.serving.embedded.renewal import Due, Renewal
+from vortex.serving.embedded.steps import StaticSteps
 
 
 def load_model(checkpoint: Checkpoint, device: torch.device) -> PreTrainedModel:
@@ -40,33 +43,13 @@ def stop_tokens(model: PreTrainedModel) -> tuple[int, ...]:
     return tuple(eos) if isinstance(eos, list | tuple) else () if eos is None else (int(eos),)
 
 
-class Batch:
-    """Requests that decode together, and their block tables: made when the company changes, not every step.
-
-    `begins` are the lengths at their first decode steps.
-    """
-
-    def __init__(self, ids: Sequence[str], seeds: Sequence[int], blocks: Sequence[Sequence[int]], begins: Sequence[int],
-                 device: torch.device) -> None:
-        self.ids = tuple(ids)
-        self.seeds = tuple(seeds)
-        self.blocks = tuple(blocks)
-        self.begins = tuple(begins)
-        widest = max(len(own) for own in blocks)
-        self._tables = torch.tensor([[*own, *[0] * (widest - len(own))] for own in blocks], device=device)
-
-    def tables(self, counts: Sequence[int]) -> torch.Tensor:
-        """int64 [B, N]: the first `counts` blocks of each request, 0 beyond."""
-        tables = self._tables[:, :max(counts)]
-        if min(counts) == max(counts):
-            return tables
-        ends = torch.tensor(counts, device=tables.device)[:, None]
-        return tables.masked_fill(torch.arange(tables.shape[1], device=tables.device) >= ends, 0)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Runner:
-    """Stateless beside the pool and what is kept between selections: the rest that a pass needs is in its arguments."""
+    """Stateless beside the pool and what is kept between selections: the rest that a pass needs is in its arguments.
+
+    Decode goes through `steps` where there are any and nothing is recorded; else every step is made anew. Where the longest
+    context of a batch is under `dense_below` tokens, its step is dense, so that tokens may depend on the company.
+    """
 
     model: PreTrainedModel
     pool: Pool
@@ -74,6 +57,8 @@ class Runner:
     layers: Layers
     prompts: PromptCache
     renewal: Renewal
+    steps: StaticSteps | None = None
+    dense_below: int = 0
 
     @torch.inference_mode()
     def prefill(self, tokens: Sequence[Sequence[int]], start: int, blocks: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -92,29 +77,35 @@ class Runner:
             for layer, (k, v) in enumerate(known.layers):
                 step.store(layer, k, v)
             return known.logits
-        logits = self._forward(self._ids(tokens), positions.expand(len(tokens), count), step)
+        logits = forward(self.model, self._ids(tokens), positions.expand(len(tokens), count), step)
         if start == 0:
             self.prompts.keep(tokens, Prefilled(tuple(step.made), logits))
         return logits
 
     @torch.inference_mode()
     def decode(self, batch: Batch, tokens: Sequence[int], lens: Sequence[int],
-               recorder: Recorder | None = None) -> torch.Tensor:
-        """Logits [B, V] after one more token a request; `lens` count it."""
+               recorder: Recorder | None = None) -> Answer:
+        """One more token a request; `lens` count it. What is returned holds until the next step."""
+        if self.steps is not None and recorder is None:
+            return self.steps.decode(batch, tokens, lens)
         size = self.pool.shape.block_size
-        open_blocks = [own[(length - 1) // size] for own, length in zip(batch.blocks, lens, strict=True)]
-        pairs = list(zip(open_blocks, lens, strict=True))
         tables = batch.tables([-(-length // size) for length in lens])
         plan = self.program.plan(lens, tables, batch.seeds)
         step = DecodeStep(
             pool=self.pool, program=self.program, layers=self.layers, plan=plan, renewal=self.renewal,
             due=self._due(batch, lens, tables, plan),
-            slots=self._ids([block * size + (length - 1) % size for block, length in pairs]),
-            done=self._ids([block for block, length in pairs if length % size == 0]),
+            slots=self._ids(batch.slots(lens, size)),
+            done=self._ids([block for block in batch.completed(lens, size) if block >= 0]),
             requests=batch.ids, recorder=recorder,
+            dense=self.program.point.renew_every == 1 and max(lens) < self.dense_below,
         )
         ids, positions = self._ids(tokens)[:, None], self._ids(lens)[:, None] - 1
-        return self._forward(ids, positions, step)
+        return answer(forward(self.model, ids, positions, step))
+
+    def warm(self, lens: Sequence[int]) -> None:
+        """Lets what is made once for decode steps at `lens` be made, before a clock runs."""
+        if self.steps is not None:
+            self.steps.warm(lens)
 
     def _due(self, batch: Batch, lens: Sequence[int], tables: torch.Tensor, plan: Plan) -> Due:
         """Who selects in this step: the first after a request's prefill, and every n-th from there."""
@@ -131,8 +122,3 @@ class Runner:
 
     def _ids(self, values: Sequence[int] | Sequence[Sequence[int]]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self._device)
-
-    def _forward(self, tokens: torch.Tensor, positions: torch.Tensor, step: Step) -> torch.Tensor:
-        out = self.model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=1, vortex_step=step)
-        logits: torch.Tensor = out.logits[:, -1]
-        return logits

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 
 import torch
 
+from vortex.serving.embedded.graphed import Answer
 from vortex.serving.engine import Request
 
 
@@ -34,8 +35,8 @@ def _nucleus(likely: torch.Tensor, top_p: float) -> torch.Tensor:
     return likely.index_fill(0, order[outside], 0.0)
 
 
-def next_tokens(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
-    """One token a row of `logits` [B, V]."""
-    tokens: list[int] = logits.argmax(dim=-1).tolist()
-    return [token if sampler.greedy else sampler.draw(logits[row])
+def next_tokens(answer: Answer, samplers: Sequence[Sampler]) -> list[int]:
+    """One token a request: the likeliest, or a draw from its logits."""
+    tokens: list[int] = answer.tokens.tolist()
+    return [token if sampler.greedy else sampler.draw(answer.logits[row])
             for row, (token, sampler) in enumerate(zip(tokens, samplers, strict=True))]
