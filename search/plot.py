@@ -78,6 +78,29 @@ def draw_contest(curves: Curves, title: str, path: Path) -> None:
     _save(figure, path)
 
 
+def draw_speedups(lines: Mapping[tuple[str, int], Sequence[tuple[int, float]]], title: str, path: Path) -> None:
+    """Times dense over tokens of context, a line of (context, times) for each (flow, batch). Raises PlotError."""
+    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    flows, batches = (list(dict.fromkeys(key[part] for key in lines)) for part in (0, 1))
+    for (flow, batch), points in lines.items():
+        axes.plot([x for x, _ in points], [y for _, y in points], label=f"{flow}, batch {batch}",
+                  color=f"C{flows.index(flow) % 10}", marker="osD^v"[batches.index(batch) % 5], markersize=4.5,
+                  linestyle=("-", "--", "-.", ":")[batches.index(batch) % 4])
+    axes.axhline(1.0, color=GREY, linewidth=0.8)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1024:g}k"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}x"))
+    axes.set_xlabel("tokens of context")
+    axes.set_ylabel("decode step (times dense, by arithmetic)")
+    axes.set_title(title, loc="left", fontsize=12, parse_math=False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    if lines:
+        axes.legend(loc="upper left", fontsize=8.5)
+    _save(figure, path)
+
+
 def _points(axes: Axes, frontier: Frontier) -> None:
     edge = list(_staircase([one for one in frontier.standings if one.place is Place.BEST or one.candidate.is_dense]))
     axes.plot([x for x, _ in edge], [y for _, y in edge], color=BLUE, linewidth=1.4, alpha=0.6, zorder=2)

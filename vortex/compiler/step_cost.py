@@ -45,6 +45,13 @@ class KernelCost:
                           operations=self.operations * factor, products=self.products * factor,
                           launches=self.launches * factor)
 
+    def __add__(self, other: "KernelCost") -> "KernelCost":
+        """Of two of one kind."""
+        matters = dict.fromkeys([*self.moved, *other.moved])
+        moved = {matter: self.moved.get(matter, 0.0) + other.moved.get(matter, 0.0) for matter in matters}
+        return KernelCost(kind=self.kind, moved=moved, operations=self.operations + other.operations,
+                          products=self.products + other.products, launches=self.launches + other.launches)
+
 
 def kernel_bytes(graph: Graph | None, point: OperatingPoint, geometry: Geometry, heads: int, batch: int, context: int,
                  kv_itemsize_bytes: int = 2) -> Mapping[str, int]:
@@ -79,13 +86,8 @@ def merged(costs: Iterable[KernelCost]) -> tuple[KernelCost, ...]:
     """One entry a kind, in the order in which a step runs them; kinds that do nothing are left out."""
     total: dict[str, KernelCost] = {}
     for one in costs:
-        before = total.get(one.kind, KernelCost(kind=one.kind))
-        matters = dict.fromkeys([*before.moved, *one.moved])
-        total[one.kind] = KernelCost(
-            kind=one.kind, moved={m: before.moved.get(m, 0.0) + one.moved.get(m, 0.0) for m in matters},
-            operations=before.operations + one.operations, products=before.products + one.products, launches=before.launches + one.launches)
-    return tuple(total[kind] for kind in sorted(total, key=lambda k: KINDS.index(k) if k in KINDS else len(KINDS))
-                 if total[kind].launches)
+        total[one.kind] = total[one.kind] + one if one.kind in total else one
+    return tuple(total[kind] for kind in KINDS if kind in total and total[kind].launches)
 
 
 @dataclass(frozen=True)

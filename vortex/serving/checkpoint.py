@@ -34,6 +34,9 @@ class ModelShape:
     head_dim: int
     vocabulary: int
     max_tokens: int                       # the longest context it was made for
+    hidden: int
+    intermediate: int
+    tied: bool                            # is the output matrix that of the embedding?
 
     def geometry(self, block_size: int) -> Geometry:
         return Geometry(block_size=block_size, head_dim=self.head_dim, group=self.group)
@@ -152,9 +155,9 @@ def _shape(model: str, config: PretrainedConfig) -> ModelShape:
     return ModelShape(
         layers=config.num_hidden_layers, kv_heads=kv_heads, group=heads // kv_heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
-        vocabulary=config.vocab_size, max_tokens=config.max_position_embeddings,
+        vocabulary=config.vocab_size, max_tokens=config.max_position_embeddings, hidden=config.hidden_size,
+        intermediate=config.intermediate_size, tied=bool(config.tie_word_embeddings),
     )
-
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> ModelTokenizer:
