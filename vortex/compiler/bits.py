@@ -9,6 +9,7 @@ FORMAT_BITS = {"fp8": 8, "fp8_e5m2": 8, "int8": 8, "int4": 4}
 WITH_SCALE = ("int8", "int4")
 SCALE_BITS = 16
 SIGN_BITS = 1
+PACKED = {"fp8": "float8_e4m3fn", "fp8_e5m2": "float8_e5m2"}           # formats that need no scale
 MOVING = ("transpose", "reshape", "slice", "gather", "stored")        # what they give holds only numbers they were given
 
 
@@ -16,6 +17,15 @@ def field_bytes(graph: Graph, point: OperatingPoint, fields: tuple[Field, ...] |
     """Bytes that `fields` (None: all of the Graph's) take per block and kv head."""
     homes = dict(graph.writes)
     return sum(-(-_bits(graph, homes, f, point) // 8) for f in (graph.fields if fields is None else fields))
+
+
+def packed_dtype(graph: Graph, field: Field) -> str | None:
+    """The narrower dtype that keeps a summary exactly, by torch's name; None: as the point says."""
+    home = dict(graph.writes).get(field.name)
+    if field.kind is FieldKind.STATE or home is None:
+        return None
+    node = _maker(graph, graph.cache[home])
+    return PACKED.get(str(node.attr("format"))) if node.op == "quantize" else None
 
 
 def _bits(graph: Graph, homes: Mapping[str, int], field: Field, point: OperatingPoint) -> int:

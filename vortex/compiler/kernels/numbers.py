@@ -89,3 +89,17 @@ def folded(key, part):
 def uniform(key):
     """24 bits of the key as a number in [0, 1)."""
     return ((key >> 40) & 0xFFFFFF).to(tl.float32) / 16777216.0
+
+
+@triton.jit
+def on_scale(x, most, largest: tl.constexpr):
+    """`x` rounded to whole numbers of a scale, most / largest; divisions are exact, as a quotient may lie close to a half."""
+    scale = tl.div_rn(most, tl.full((), largest, tl.float32) + most * 0.0)
+    whole = as_whole(tl.div_rn(x + scale * 0.0, scale + x * 0.0))
+    return tl.where(scale == 0.0, 0.0, whole * scale)
+
+
+@triton.jit
+def stands_before(x, y, lower):
+    """Is x ahead of y in the order of the largest first, equals by the lower index, NaN last?"""
+    return (x > y) | ((x == x) & (y != y)) | (((x == y) | ((x != x) & (y != y))) & lower)

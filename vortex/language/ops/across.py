@@ -3,7 +3,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument, Fix, ShapeMismatch
-from vortex.ir import Geometry, Lead, Type
+from vortex.ir import Geometry, Lead, Node, Type
+from vortex.language.kernel import Index, Pen, Tile
 from vortex.language.ops.objects import INDEXER, numbers, one_of
 from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
 from vortex.language.ops.shapes import finite
@@ -45,6 +46,41 @@ def _normalize(scope: "Scope", x: "torch.Tensor") -> "torch.Tensor":
     return inside / inside.square().sum(-3, keepdim=True).sqrt().clamp(min=LEAST_NORM)
 
 
+def _softmax_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    x, most, total = pen.read(node.args[0], i, j), pen.over_blocks(node, 0, i, j), pen.over_blocks(node, 1, i, j)
+    return pen.middle(pen.make(f"tl.exp({{0}} * {node.attr('scale')!r} - {{1}}) / {{2}}", x, most, total))
+
+
+def _normalize_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    length = pen.over_blocks(node, 0, i, j)
+    return pen.middle(pen.make(f"{{0}} / larger({{1}}, {LEAST_NORM!r})", pen.read(node.args[0], i, j), length))
+
+
+def _conv_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    made = None
+    for back, tap in enumerate(node.attr("taps")):
+        weight = _tap(pen, tap, i, j) if isinstance(tap, tuple) else pen.make(repr(float(tap)))
+        term = pen.make("{0} * {1}", pen.neighbour(node.args[0], back, i, j), weight)
+        made = term if made is None else pen.make("{0} + {1}", made, term)
+    assert made is not None
+    return pen.middle(made)
+
+
+def _tap(pen: Pen, table: tuple[tuple[float, ...], ...], i: Index, j: Index) -> Tile:
+    """table[i][j], by a choice among its numbers."""
+    made = pen.make(repr(float(table[0][0])))
+    for row, numbers in enumerate(table):
+        for col, number in enumerate(numbers):
+            if row or col:
+                here = pen.compare(f"(({{0}} == {row}) & ({{1}} == {col}))", i, j)
+                made = pen.make("tl.where({0}, {1}, {2})", here, pen.make(repr(float(number))), made)
+    return made
+
+
+def _overall_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    return pen.over_blocks(node, 0, i, j)
+
+
 def _check_softmax(*, dim: object, scale: object) -> None:
     one_of(0)(dim=dim)
     numbers(scale=scale)
@@ -54,6 +90,7 @@ _softmax_word = Word(name="softmax", params=(("scale", 1.0),), floats=("scale",)
 define(Op(
     name="softmax", meaning="exp(scale * x), divided by its sum over the row's blocks, entry by entry.", noun="share",
     usage=_softmax_word.usage, spelling=_softmax_word.spell, word=_softmax_word, infer=_same, evaluate=_softmax,
+    kernel=_softmax_kernel, statistic="softmax",
     sides=INDEXER, across_blocks=True, operations=lambda types, out: 4 * out.rows * out.cols,
     samples=(Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={"scale": 1.0}),
              Sample(args=(Type(Lead.BLOCK, 2, 3),), attrs={"scale": -0.5})),
@@ -64,7 +101,7 @@ _normalize_word = Word(name="normalize")
 define(Op(
     name="normalize", meaning="x divided by its Euclidean length over the row's blocks, entry by entry.",
     noun="normalized", usage=_normalize_word.usage, spelling=_normalize_word.spell, word=_normalize_word, infer=_same,
-    evaluate=_normalize, sides=INDEXER, across_blocks=True, samples=SAMPLES,
+    evaluate=_normalize, sides=INDEXER, across_blocks=True, samples=SAMPLES, kernel=_normalize_kernel, statistic="norm",
     operations=lambda types, out: 3 * out.rows * out.cols,
     upstream=(Upstream(name="Normalize", means="ops.normalize(x)", sides=INDEXER, params=(("dim", 0),), check=one_of(0),
                        write=lambda x, dim: x._apply("normalize")),),
@@ -142,7 +179,7 @@ _conv_word = Word(name="conv", params=(("taps", REQUIRED),), floats=("taps",))
 define(Op(
     name="conv", meaning="A weighted sum of a block's value and those of the blocks before it in the row.",
     noun="smoothed", usage=_conv_word.usage, spelling=_conv_word.spell, word=_conv_word, infer=_conv_type,
-    evaluate=_conv, sides=INDEXER, across_blocks=True, operations=lambda types, out: 8 * out.rows * out.cols,
+    kernel=_conv_kernel, evaluate=_conv, sides=INDEXER, across_blocks=True, operations=lambda types, out: 8 * out.rows * out.cols,
     samples=(
         Sample(args=(Type(Lead.BLOCK, 1, 1),), attrs={"taps": (0.5, 0.3, 0.2)}),
         Sample(args=(Type(Lead.BLOCK, 1, 2),), attrs={"taps": (((1.0, 2.0),), ((0.5, -1.0),))}),
@@ -171,6 +208,7 @@ def _over_blocks(name: str, meaning: str, reduce: "Reduction") -> None:
         name=f"{name}_over_blocks", meaning=f"{meaning} over the row's blocks, one a row; 0 where there are none.",
         noun="overall", usage=f"x.{name}(dim=0)", spelling=word.spell, word=word, infer=_to_row, evaluate=evaluate,
         sides=INDEXER, across_blocks=True, samples=SAMPLES, operations=lambda types, out: out.rows * out.cols,
+        kernel=_overall_kernel, statistic=name,
     ))
 
 

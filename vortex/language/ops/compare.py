@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument
 from vortex.ir import Geometry, Lead, Type
+from vortex.language.kernel import elementwise
 from vortex.language.ops.elementwise import infix
 from vortex.language.ops.objects import BOTH
 from vortex.language.ops.record import Op, Sample, Upstream, Word, define
@@ -37,6 +38,7 @@ def _object(name: str, symbol: str) -> Upstream:
 
 def _relation(name: str, symbol: str, meaning: str, holds: "Relation") -> None:
     define(Op(
+        kernel=elementwise(f"tl.where({{0}} {symbol} {{1}}, 1.0, 0.0)"),
         name=name, meaning=f"1 where x is {meaning} y, else 0.", noun="gate", usage=f"x {symbol} y",
         spelling=infix(symbol), infer=_compared, evaluate=lambda scope, x, y: holds(x, y).to(x.dtype),
         samples=SAMPLES, numbers=True, upstream=(_object(name, symbol),),
@@ -55,6 +57,7 @@ define(Op(
     name="where", meaning="x where the condition is not 0, else y.", noun="choice", usage=_where.usage,
     spelling=_where.spell, word=_where, infer=broadcast, numbers=True,
     evaluate=lambda scope, condition, x, y: x.where(condition != 0, y),
+    kernel=elementwise("tl.where({0} != 0, {1}, {2})"),
     samples=(
         Sample(args=(Type(Lead.BLOCK, 3, 1), Type(Lead.ROW, 3, 4), Type(Lead.BLOCK, 1, 4)), attrs={}),
         Sample(args=(Type(Lead.BLOCK, 2, 3), Type(Lead.CONST, 1, 1), Type(Lead.BLOCK, 2, 3)), attrs={}),

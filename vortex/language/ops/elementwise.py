@@ -3,6 +3,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vortex.ir import Lead, Type
+from vortex.language.kernel import elementwise
 from vortex.language.ops.objects import BOTH, affine, numbers, weighed_sum
 from vortex.language.ops.record import Op, Sample, Upstream, Word, define
 from vortex.language.ops.shapes import broadcast, unchanged
@@ -66,24 +67,27 @@ def _gate_object(name: str, means: str, write: Callable[..., Any]) -> Upstream:
 
 def _operator(name: str, symbol: str, meaning: str, noun: str, evaluate: "Binary", *upstream: Upstream) -> None:
     define(Op(
+        kernel=elementwise(f"{{0}} {symbol} {{1}}"),
         name=name, meaning=meaning, noun=noun, usage=f"x {symbol} y", spelling=infix(symbol), infer=broadcast,
         evaluate=lambda scope, x, y: evaluate(x, y), samples=BINARY_SAMPLES, numbers=True,
         commutative=symbol in "+*", upstream=upstream,
     ))
 
 
-def _extreme(name: str, meaning: str, noun: str, evaluate: "Binary") -> None:
+def _extreme(name: str, meaning: str, noun: str, evaluate: "Binary", kernel: str) -> None:
     word = Word(name=name, tensors=("x", "y"))
     define(Op(
+        kernel=elementwise(kernel),
         name=name, meaning=meaning, noun=noun, usage=word.usage, spelling=word.spell, word=word, infer=broadcast,
         evaluate=lambda scope, x, y: evaluate(x, y), samples=BINARY_SAMPLES, numbers=True, commutative=True,
         upstream=(Upstream(name=name.title(), means=word.usage, sides=BOTH, tensors=2, write=lambda x, y: x._apply(name, y)),),
     ))
 
 
-def _function(name: str, meaning: str, evaluate: "Unary", *upstream: Upstream) -> None:
+def _function(name: str, meaning: str, evaluate: "Unary", kernel: str, *upstream: Upstream) -> None:
     word = Word(name=name, method=True)
     define(Op(
+        kernel=elementwise(kernel),
         name=name, meaning=meaning, noun=name, usage=word.usage, spelling=word.spell, word=word, infer=unchanged,
         evaluate=lambda scope, x: evaluate(x), samples=UNARY_SAMPLES, upstream=upstream,
     ))
@@ -94,22 +98,24 @@ _operator("subtract", "-", "The difference.", "difference", lambda x, y: x - y)
 _operator("multiply", "*", "The product, element by element.", "scaled", lambda x, y: x * y, MULTIPLY)
 _operator("divide", "/", "The quotient; nothing guards a division by zero.", "ratio", lambda x, y: x / y)
 _extreme("maximum", "The larger of two values, element by element; NaN if either is.", "upper",
-         lambda x, y: x.maximum(y))
+         lambda x, y: x.maximum(y), "larger({0}, {1})")
 _extreme("minimum", "The smaller of two values, element by element; NaN if either is.", "lower",
-         lambda x, y: x.minimum(y))
+         lambda x, y: x.minimum(y), "smaller({0}, {1})")
 define(Op(
     name="negate", meaning="The negative.", noun="negative", usage="-x", infer=unchanged,
     spelling=lambda texts, attrs: f"-({texts[0]})", evaluate=lambda scope, x: -x, samples=UNARY_SAMPLES,
+    kernel=elementwise("-{0}"),
 ))
-_function("abs", "The magnitude.", lambda x: x.abs(), _of_affine("Abs", "abs"))
-_function("sign", "1, 0 or -1, by the sign of x; NaN stays NaN.", lambda x: x.sign().where(~x.isnan(), x))
-_function("exp", "e to the power of x.", lambda x: x.exp(), _of_affine("Exp", "exp"))
+_function("abs", "The magnitude.", lambda x: x.abs(), "tl.abs({0})", _of_affine("Abs", "abs"))
+_function("sign", "1, 0 or -1, by the sign of x; NaN stays NaN.", lambda x: x.sign().where(~x.isnan(), x),
+          "tl.where({0} > 0, 1.0, tl.where({0} < 0, -1.0, {0}))")
+_function("exp", "e to the power of x.", lambda x: x.exp(), "tl.exp({0})", _of_affine("Exp", "exp"))
 _function("log", "The natural logarithm: NaN below zero, minus infinity at zero.", lambda x: x.log(),
-          _of_affine("Log", "log"))
-_function("sqrt", "The square root: NaN below zero.", lambda x: x.sqrt())
-_function("relu", "x where it is positive, else 0, of NaN too.", lambda x: x.where(x > 0, 0.0),
+          "tl.log({0})", _of_affine("Log", "log"))
+_function("sqrt", "The square root: NaN below zero.", lambda x: x.sqrt(), "tl.sqrt_rn({0})")
+_function("relu", "x where it is positive, else 0, of NaN too.", lambda x: x.where(x > 0, 0.0), "tl.where({0} > 0, {0}, 0.0)",
           _gate_object("Relu", "x if x >= alpha else beta", _relu_object))
-_function("sigmoid", "1 / (1 + exp(-x)).", lambda x: x.sigmoid(),
+_function("sigmoid", "1 / (1 + exp(-x)).", lambda x: x.sigmoid(), "1.0 / (1.0 + tl.exp(-{0}))",
           _gate_object("Sigmoid", "1 / (1 + exp(beta * x + alpha))", _sigmoid_object))
-_function("silu", "x / (1 + exp(-x)).", lambda x: x * x.sigmoid(),
+_function("silu", "x / (1 + exp(-x)).", lambda x: x * x.sigmoid(), "{0} / (1.0 + tl.exp(-{0}))",
           _gate_object("Silu", "x / (1 + exp(beta * x + alpha))", _silu_object))

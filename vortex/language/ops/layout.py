@@ -3,7 +3,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument, Fix, ShapeMismatch
-from vortex.ir import Geometry, Lead, Type
+from vortex.ir import Geometry, Lead, Node, Type
+from vortex.language.kernel import Index, Pen, Tile, at, joined
 from vortex.language.ops.objects import BOTH, numbers, one_of
 from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define, nothing_moved
 from vortex.language.ops.shapes import finite, inner_axis, joint_lead, shown, sized, whole, with_axis
@@ -32,7 +33,17 @@ def _slice_type(types: Sequence[Type], attrs: Mapping[str, Any], geometry: Geome
     return with_axis(types[0], axis, int(stop or 0) - int(start or 0))
 
 
+def _at_index(pen: Pen, node: Node, dim: int, i: Index, j: Index, place: Index) -> Tile:
+    return pen.read(node.args[0], place, j) if dim == 1 else pen.read(node.args[0], i, place)
+
+
+def _slice_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    dim = node.attr("dim")
+    return _at_index(pen, node, dim, i, j, (i if dim == 1 else j).plus(node.attr("start")))
+
+
 define(Op(
+    kernel=_slice_kernel,
     name="slice", meaning="The indices start .. stop of axis 1 (x[:, a:b]) or 2 (x[..., a:b]).", noun="part",
     usage="x[..., a:b]", infer=_slice_type,
     spelling=lambda texts, attrs: _at_axis(texts[0], attrs["dim"], f"{attrs['start']}:{attrs['stop']}"),
@@ -60,7 +71,13 @@ def _gather(scope: "Scope", x: "torch.Tensor", *, dim: int, indices: tuple[int, 
     return x[..., list(indices)] if dim == 2 else x[..., list(indices), :]
 
 
+def _gather_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    dim = node.attr("dim")
+    return _at_index(pen, node, dim, i, j, pen.listed(node.attr("indices"), i if dim == 1 else j))
+
+
 define(Op(
+    kernel=_gather_kernel,
     name="gather", meaning="The listed indices of axis 1 (x[:, [i, j]]) or 2 (x[..., [i, j]]).", noun="picked",
     usage="x[..., [3, 5]]", infer=_gather_type, evaluate=_gather,
     spelling=lambda texts, attrs: _at_axis(texts[0], attrs["dim"], str(list(attrs["indices"]))),
@@ -107,13 +124,22 @@ def _check_mask(*, start: object, end: object, dim: object, alpha: object, beta:
         raise BadArgument(f"{shown(start)}:{shown(end)} is not a range of indices", hint="0 <= start <= end.")
 
 
+def _mask_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    """Only where it lies matters."""
+    attrs = dict(node.attrs)
+    place = i if attrs["dim"] == 1 else j
+    inside, outside = (pen.make(repr(float(attrs[name]))) for name in ("inside", "outside"))
+    held = pen.compare(f"(({{0}} >= {attrs['start']}) & ({{0}} < {attrs['stop']}))", place)
+    return pen.make("tl.where({0}, {1}, {2})", held, inside, outside)
+
+
 _mask_word = Word(name="mask", params=(("start", REQUIRED), ("stop", REQUIRED), ("dim", REQUIRED), ("inside", 1.0),
                                        ("outside", 0.0)), floats=("inside", "outside"))
 define(Op(
     name="mask", noun="mask", usage=_mask_word.usage, spelling=_mask_word.spell, word=_mask_word, infer=_mask_type,
     meaning="A value of the shape of x, whose numbers do not matter: inside at the indices start .. stop of axis dim, "
             "outside at the others.",
-    evaluate=_mask, operations=lambda types, out: 0, bytes_moved=lambda types, out: 4 * out.rows * out.cols,
+    kernel=_mask_kernel, evaluate=_mask, operations=lambda types, out: 0, bytes_moved=lambda types, out: 4 * out.rows * out.cols,
     samples=(
         Sample(args=(Type(Lead.BLOCK, 2, 6),), attrs={"start": 1, "stop": 4, "dim": 2, "inside": 1.0, "outside": 0.0}),
         Sample(args=(Type(Lead.ROW, 4, 3),), attrs={"start": 2, "stop": 2, "dim": 1, "inside": 0.5, "outside": -2.0}),
@@ -134,8 +160,24 @@ def join(scope: "Scope", *parts: "torch.Tensor", dim: int) -> "torch.Tensor":
     return torch.cat([p.expand(*lead, *p.shape[-2:]) for p in parts], dim - 3)
 
 
+def _cat_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    """Each part is asked for within its own range, and taken where the index lies in it."""
+    dim, begin, made = node.attr("dim"), 0, None
+    place = i if dim == 1 else j
+    for part in node.args:
+        size = pen.shape(part)[dim - 1]
+        own = place.plus(-begin).within(size)
+        value = pen.read(part, own, j) if dim == 1 else pen.read(part, i, own)
+        made = value if made is None else \
+            pen.make("tl.where({0}, {1}, {2})", pen.compare(f"({{0}} < {begin})", place), made, value)
+        begin += size
+    assert made is not None
+    return made
+
+
 _cat_word = Word(name="cat", tensors=("x", "y"), many=True, params=(("dim", REQUIRED),))
 define(Op(
+    kernel=_cat_kernel,
     name="cat", meaning="Values joined along axis 1 or 2.", noun="joined", usage=_cat_word.usage,
     spelling=_cat_word.spell, word=_cat_word, infer=_cat_type, evaluate=join, operations=lambda types, out: 0,
     samples=(
@@ -162,8 +204,15 @@ def _check_sizes(*, batch_dim: object, x2: object, y2: object) -> None:
         raise BadArgument(f"Reshape(-1, {shown(x2)}, {shown(y2)}) does not name two sizes from 1 on")
 
 
+def _reshape_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    flat = joined(i, node.attr("cols"), j)
+    cols = pen.shape(node.args[0])[1]
+    return pen.read(node.args[0], flat.divided(cols), flat.remainder(cols)) if cols > 1 else pen.read(node.args[0], flat, at(0))
+
+
 _reshape_word = Word(name="reshape", method=True, params=(("rows", REQUIRED), ("cols", REQUIRED)))
 define(Op(
+    kernel=_reshape_kernel,
     name="reshape", meaning="The same numbers, row by row, as rows x cols.", noun="reshaped", usage=_reshape_word.usage,
     spelling=lambda texts, attrs: f"({texts[0]}).reshape({attrs['rows']}, {attrs['cols']})",
     word=_reshape_word, infer=_reshape_type, operations=lambda types, out: 0, bytes_moved=nothing_moved,

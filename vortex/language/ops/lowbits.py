@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument, Fix
-from vortex.ir import Geometry, Lead, Type
+from vortex.ir import Geometry, Lead, Node, Type
+from vortex.language.kernel import Index, Pen, Tile
 from vortex.language.ops.record import REQUIRED, Op, Sample, Word, define
 from vortex.language.ops.shapes import inner_axis, shown
 
@@ -40,12 +41,24 @@ def _quantize(scope: "Scope", x: "torch.Tensor", *, format: str, dim: int) -> "t
     return torch.where(scale == 0, torch.zeros_like(x), (x / scale).round() * scale)
 
 
+def _kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    """Integers divide exactly: an approximate quotient could lie on the other side of a half."""
+    name, dim, x = node.attr("format"), node.attr("dim"), node.args[0]
+    value = pen.read(x, i, j)
+    if name in FLOATS:
+        return pen.make({"fp8": "as_fp8_e4m3({0})", "fp8_e5m2": "as_fp8_e5m2({0})"}[name], value)
+    most = pen.reduce("max", (pen.shape(x)[dim - 1],),
+                      lambda k: pen.make("tl.abs({0})", pen.read(x, k, j) if dim == 1 else pen.read(x, i, k)),
+                      j.axes if dim == 1 else i.axes, node.type.lead is Lead.BLOCK)
+    return pen.make(f"on_scale({{0}}, {{1}}, {float(INTEGERS[name])!r})", value, most)
+
+
 _word = Word(name="quantize", method=True, params=(("format", REQUIRED), ("dim", 2)))
 define(Op(
     name="quantize", noun="rounded", usage=_word.usage, spelling=_word.spell, word=_word, infer=_format_type,
     meaning="x rounded to a format: fp8 (e4m3) and fp8_e5m2 stop at their largest number; int8 and int4 have one scale, "
             "max|x| / 127 or / 7, for all along dim.",
-    evaluate=_quantize, operations=lambda types, out: 4 * out.rows * out.cols,
+    kernel=_kernel, evaluate=_quantize, operations=lambda types, out: 4 * out.rows * out.cols,
     samples=(*(Sample(args=(Type(Lead.BLOCK, 3, 5),), attrs={"format": name, "dim": 2}) for name in FORMATS),
              Sample(args=(Type(Lead.ROW, 3, 5),), attrs={"format": "int8", "dim": 1})),
 ))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument
 from vortex.ir import Attr, Geometry, Lead, Type
+from vortex.language.kernel import supplied
 from vortex.language.ops.record import OPS, REQUIRED, Op, Sample, Word, define, nothing_moved
 from vortex.language.ops.shapes import shown, sized, whole
 from vortex.language.symbols import Value, tape
@@ -40,7 +41,7 @@ _word = Word(name="param", tensors=(), params=(("file", REQUIRED), ("key", REQUI
 define(Op(
     name="param", meaning="A learned constant: the numbers under `key` of a safetensors file next to the flow's text, "
                           "[rows, cols]; of the layer, and of the kv head, where the file holds one for each.",
-    noun="weight", usage=_word.usage, spelling=_word.spell, infer=_type, evaluate=_supplied, leaf=True,
+    noun="weight", usage=_word.usage, spelling=_word.spell, infer=_type, evaluate=_supplied, leaf=True, kernel=supplied,
     samples=(Sample(args=(), attrs={"digest": "0" * DIGITS, "rows": 2, "cols": 8}),),
     objects={"Parameter(value)": "ops.param(file, key), its numbers kept in that file"},
     operations=lambda types, out: 0, bytes_moved=nothing_moved,

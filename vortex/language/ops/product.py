@@ -3,7 +3,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument, Fix, ShapeMismatch
-from vortex.ir import Geometry, Lead, Type
+from vortex.ir import Geometry, Lead, Node, Type
+from vortex.language.kernel import Index, Pen, Tile, at
 from vortex.language.ops.elementwise import infix
 from vortex.language.ops.objects import BOTH, INDEXER
 from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define, nothing_moved
@@ -72,6 +73,7 @@ def _gemm(x: Any, y: Any) -> Any:
 
 define(Op(
     name="matmul", meaning="The matrix product of the last two axes: [., a, K] @ [., K, b] is [., a, b].",
+    kernel=lambda pen, node, i, j: pen.product(node, i, j),
     noun="product", usage="x @ y", spelling=infix("@"), infer=_matmul_type, evaluate=_matmul,
     operations=lambda types, out: 2 * out.rows * out.cols * types[0].cols,
     samples=(
@@ -86,6 +88,7 @@ define(Op(
 define(Op(
     name="transpose", meaning="Axes 1 and 2 swapped; also written x.transpose().", noun="flipped", usage="x.T",
     spelling=lambda texts, attrs: f"({texts[0]}).T", evaluate=lambda scope, x: x.transpose(-1, -2),
+    kernel=lambda pen, node, i, j: pen.read(node.args[0], j, i),
     infer=lambda types, attrs, geometry: Type(types[0].lead, types[0].cols, types[0].rows),
     operations=lambda types, out: 0, bytes_moved=nothing_moved,
     samples=(Sample(args=(Type(Lead.BLOCK, 3, 5),), attrs={}), Sample(args=(Type(Lead.ROW, 1, 5),), attrs={})),
@@ -141,10 +144,27 @@ def _kron_object(x: Any, y: Any, dim: object) -> Any:
     return x._apply("kron", y, dim=axes[0] if len(axes) == 1 else axes)
 
 
+def _kron_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    """[i, j] is the place (i // y.rows, ..) of x times the place (i % y.rows, ..) of y."""
+    x, y = node.args
+    axes = _kron_axes(dict(node.attrs))
+    left, right = [], []
+    for axis, index in ((1, i), (2, j)):
+        size = pen.shape(y)[axis - 1]
+        if axis in axes:
+            left.append(index.divided(size))
+            right.append(index.remainder(size))
+        else:
+            left.append(index if pen.shape(x)[axis - 1] > 1 else at(0))
+            right.append(index if size > 1 else at(0))
+    return pen.make("{0} * {1}", pen.read(x, *left), pen.read(y, *right))
+
+
 _kron_word = Word(name="kron", tensors=("x", "y"), params=(("dim", REQUIRED),))
 define(Op(
     name="kron", meaning="The product of every index of x with every index of y along dim, x-major; "
                          "other axes broadcast.",
+    kernel=_kron_kernel,
     noun="pairs", usage=_kron_word.usage, spelling=_kron_word.spell, word=_kron_word, infer=_kron_type, evaluate=_kron,
     samples=(
         Sample(args=(Type(Lead.ROW, 4, 8), Type(Lead.BLOCK, 2, 8)), attrs={"dim": 1}),

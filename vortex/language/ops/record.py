@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vortex.errors import UnknownOp
 from vortex.ir import Geometry, Lead, Type
+from vortex.language.kernel import Say
 
 if TYPE_CHECKING:
     import torch
@@ -140,6 +141,9 @@ class Op:
     bytes_moved: Callable[[Sequence[Type], Type], int] = read_and_written
     commutative: bool = False
     across_blocks: bool = False                                   # ranges over the blocks of a row
+    kernel: Say | None = None                                     # how it says itself in a kernel; None: it is never a node there
+    statistic: str = ""                                           # of an op across blocks: what a launch before it must know
+    #                                                               of its operand (compiler/kernels/statistics.py)
     word: Word | None = None
     numbers: bool = False                                         # operands may be plain numbers
     leaf: bool = False                                            # the Program or the tracer supplies its value

@@ -3,7 +3,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument, Fix, ShapeMismatch
-from vortex.ir import Geometry, Lead, Type
+from vortex.ir import Geometry, Lead, Node, Type
+from vortex.language.kernel import Index, Pen, Say, Tile, joined
 from vortex.language.ops.objects import CACHE, INDEXER, one_of
 from vortex.language.ops.record import REQUIRED, Op, Sample, Upstream, Word, define
 from vortex.language.ops.shapes import inner_axis, shown, whole, with_axis
@@ -49,6 +50,45 @@ def _evaluated(reduce: "Reduction", x: "torch.Tensor", dim: int, every: int | No
     return reduce(x.reshape(*x.shape[:-2], groups, every, x.shape[-1]), -2)
 
 
+def reduced(pen: Pen, node: Node, how: str, form: str, i: Index, j: Index) -> Tile:
+    """sum, max or min over the node's axis of a form of its operand."""
+    attrs, x = dict(node.attrs), node.args[0]
+    dim, every = attrs["dim"], attrs.get("every")
+    sizes = (every,) if every is not None else pen.factors(x, dim)
+    groups, stay = (i, j) if dim == 1 else (j, i)
+
+    def of(index: Index) -> Tile:
+        place = index if every is None else joined(groups, every, index)
+        return pen.make(form, pen.read(x, place, stay) if dim == 1 else pen.read(x, stay, place))
+
+    around = stay.axes | (groups.axes if every is not None else frozenset())
+    return pen.reduce(how, sizes, of, around, node.type.lead is Lead.BLOCK)
+
+
+def _count(pen: Pen, node: Node) -> int:
+    attrs = dict(node.attrs)
+    return attrs.get("every") or pen.shape(node.args[0])[attrs["dim"] - 1]
+
+
+def _plainly(how: str) -> Say:
+    return lambda pen, node, i, j: reduced(pen, node, how, "{0}", i, j)
+
+
+def _mean_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    return pen.make(f"{{0}} * {1.0 / _count(pen, node)!r}", reduced(pen, node, "sum", "{0}", i, j))
+
+
+def _norm_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    return pen.make("tl.sqrt_rn({0})", reduced(pen, node, "sum", "{0} * {0}", i, j))
+
+
+def _logsumexp_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
+    """Less the largest, so that nothing overflows; an infinite one is not subtracted."""
+    most = pen.make("tl.where(tl.abs({0}) == float('inf'), 0.0, {0})", reduced(pen, node, "max", "{0}", i, j))
+    total = reduced(pen, node, "sum", f"tl.exp({{0}} - {most.text})", i, j)
+    return pen.make("tl.log({0}) + {1}", total, most)
+
+
 def _check_groups(*, dim: object, k: object) -> None:
     one_of(1, 2)(dim=dim)
     if not whole(k) or k < 1:  # type: ignore[operator]  # whole() says so
@@ -80,9 +120,10 @@ def _objects(name: str, called: str) -> tuple[Upstream, ...]:
     )
 
 
-def _reduction(name: str, meaning: str, noun: str, reduce: "Reduction", called: str = "") -> None:
+def _reduction(name: str, meaning: str, noun: str, reduce: "Reduction", kernel: Say, called: str = "") -> None:
     word = Word(name=name, method=True, params=PARAMS)
     define(Op(
+        kernel=kernel,
         name=name, meaning=f"{meaning} along axis 1 or 2 of a value.", noun=noun, usage=word.usage,
         spelling=word.spell, word=word, infer=_reduced, samples=SAMPLES,
         evaluate=lambda scope, x, *, dim, every=None: _evaluated(reduce, x, dim, every),
@@ -91,9 +132,9 @@ def _reduction(name: str, meaning: str, noun: str, reduce: "Reduction", called: 
     ))
 
 
-_reduction("mean", "The mean", "average", lambda x, dim: x.mean(dim), "Mean")
-_reduction("sum", "The sum", "total", lambda x, dim: x.sum(dim), "Sum")
-_reduction("max", "The largest number, NaN if there is one,", "peak", lambda x, dim: x.amax(dim), "Max")
-_reduction("min", "The smallest number, NaN if there is one,", "low", lambda x, dim: x.amin(dim), "Min")
-_reduction("norm", "The Euclidean length", "length", lambda x, dim: x.norm(dim=dim), "L2Norm")
-_reduction("logsumexp", "log(sum(exp(x)))", "soft_peak", lambda x, dim: x.logsumexp(dim))
+_reduction("mean", "The mean", "average", lambda x, dim: x.mean(dim), _mean_kernel, "Mean")
+_reduction("sum", "The sum", "total", lambda x, dim: x.sum(dim), _plainly("sum"), "Sum")
+_reduction("max", "The largest number, NaN if there is one,", "peak", lambda x, dim: x.amax(dim), _plainly("max"), "Max")
+_reduction("min", "The smallest number, NaN if there is one,", "low", lambda x, dim: x.amin(dim), _plainly("min"), "Min")
+_reduction("norm", "The Euclidean length", "length", lambda x, dim: x.norm(dim=dim), _norm_kernel, "L2Norm")
+_reduction("logsumexp", "log(sum(exp(x)))", "soft_peak", lambda x, dim: x.logsumexp(dim), _logsumexp_kernel)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from vortex.errors import BadArgument
 from vortex.ir import Geometry, Lead, Type
+from vortex.language.kernel import supplied
 from vortex.language.ops.noise import uniform
 from vortex.language.ops.record import Op, Sample, Scope, Side, Word, define, nothing_moved
 from vortex.language.ops.shapes import LARGEST_NUMBER, unchanged
@@ -53,25 +54,26 @@ def _number(scope: Scope, *, value: float) -> "torch.Tensor":
 
 define(Op(name="input", meaning="The query: one row for each head of the group.", noun="q", usage="q",
           spelling=lambda texts, attrs: str(attrs["name"]), infer=_query_type, evaluate=_supplied, leaf=True,
-          samples=(Sample(args=(), attrs={"name": "q"}),), sides=frozenset({Side.INDEXER}),
+          samples=(Sample(args=(), attrs={"name": "q"}),), kernel=supplied, sides=frozenset({Side.INDEXER}),
           operations=lambda types, out: 0, bytes_moved=nothing_moved))
 define(Op(name="field", meaning="A field of the block: k, v (with latent attention: latent), or a summary.",
           usage='cache["c"]', spelling=lambda texts, attrs: f'cache["{attrs["name"]}"]', infer=_key_type,
-          evaluate=_supplied, leaf=True, samples=(Sample(args=(), attrs={"name": "k"}),), noun="field",
+          evaluate=_supplied, leaf=True, samples=(Sample(args=(), attrs={"name": "k"}),), noun="field", kernel=supplied,
           operations=lambda types, out: 0, bytes_moved=nothing_moved))
 define(Op(name="state", noun="last", usage='cache.state("c", first=0.0)',
           meaning="What the last step saved under this name; on a new block, the number or the summary `first`.",
           spelling=lambda texts, attrs: f'cache.state("{attrs["name"]}")', infer=_state_type, evaluate=_supplied,
-          leaf=True, sides=frozenset({Side.INDEXER}), samples=(Sample(args=(), attrs={"name": "c"}),),
+          leaf=True, sides=frozenset({Side.INDEXER}), samples=(Sample(args=(), attrs={"name": "c"}),), kernel=supplied,
           operations=lambda types, out: 0, bytes_moved=nothing_moved, objects={
               "Load()(F)": 'cache.state("F")', "Save()(x, F)": 'cache["F"] = x',
               "Fill(alpha=0.0)(F)": 'cache.state("F", first=alpha)'}))
 define(Op(name="const", meaning="A number.", noun="number", usage="0.5",
-          spelling=lambda texts, attrs: repr(attrs["value"]), infer=_number_type, evaluate=_number, leaf=True,
+          spelling=lambda texts, attrs: repr(attrs["value"]), infer=_number_type, evaluate=_number, leaf=True, kernel=supplied,
           samples=(Sample(args=(), attrs={"value": 0.5}),), operations=lambda types, out: 0, bytes_moved=nothing_moved))
 define(Op(name="stored", meaning="A summary read after it was written: rounded as the field holds it.", noun="stored",
           usage='cache["c"]', spelling=lambda texts, attrs: texts[0], infer=unchanged,
           evaluate=lambda scope, x: x, sides=frozenset({Side.CACHE}),
+          kernel=lambda pen, node, i, j: pen.rounded(pen.read(node.args[0], i, j)),
           samples=(Sample(args=(Type(Lead.BLOCK, 1, 8),), attrs={}, side=Side.CACHE),),
           operations=lambda types, out: 0, bytes_moved=nothing_moved))
 
@@ -80,7 +82,7 @@ def _source(name: str, meaning: str, read: "Reading") -> None:
     word = Word(name=name, tensors=())
     define(Op(
         name=name, meaning=meaning, noun=name, usage=word.usage, spelling=word.spell, word=word,
-        infer=lambda types, attrs, geometry: Type(Lead.BLOCK, 1, 1), evaluate=read,
+        infer=lambda types, attrs, geometry: Type(Lead.BLOCK, 1, 1), evaluate=read, kernel=supplied,
         sides=frozenset({Side.INDEXER}), samples=(Sample(args=(), attrs={}),),
     ))
 
