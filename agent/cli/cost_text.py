@@ -151,7 +151,7 @@ def _flow(roof: Roofline, one: Priced) -> dict[str, Any]:
     cells = [{"batch": c.batch, "context": c.context, "dense_ms": c.dense_ms, "step_ms": c.step_ms, "speedup": c.speedup,
               "fits": c.fits, "dense_fits": c.dense_fits,
               "kernels": [_kernel(roof, kernel) for kernel in c.kernels]} for c in one.cells]
-    return {"name": one.name, "hash": one.graph.hash, "point": one.point.model_dump(mode="json"),
+    return {"name": one.name, "hash": one.graph.hash, "point": one.point.model_dump(mode="json", exclude={"model", "engine"}),
             "break_even": one.break_even, "cells": cells}
 
 
