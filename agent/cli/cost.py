@@ -88,10 +88,7 @@ def find_model(name: str) -> ModelSizes:
                          hint=f"{nearest(name.lower(), [*MODELS, *SHIPPED])} A folder or a Hugging Face id is taken as well.")
     from vortex.serving.checkpoint import find_checkpoint  # a second of imports that known models do without
 
-    shape = find_checkpoint(name).shape
-    return ModelSizes(name=name, layers=shape.layers, hidden=shape.hidden, intermediate=shape.intermediate,
-                      heads=shape.kv_heads * shape.group, kv_heads=shape.kv_heads, head_dim=shape.head_dim,
-                      vocabulary=shape.vocabulary, tied=shape.tied)
+    return find_checkpoint(name).shape.sizes(name)
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:

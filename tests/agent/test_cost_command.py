@@ -39,11 +39,11 @@ batch  ms a step  4k           16k          64k
        quest      0.74  1.11x  0.75  1.47x  0.83  2.75x
        centroid   0.73  1.11x  0.74  1.49x  0.78  2.93x
 8      dense      1.50         3.85         13.25
-       quest      0.86  1.73x  1.02  3.79x  1.62  8.20x
-       centroid   0.84  1.78x  0.92  4.20x  1.22  10.82x
+       quest      0.87  1.73x  1.02  3.79x  1.62  8.20x
+       centroid   0.84  1.78x  0.92  4.20x  1.23  10.82x
 32     dense      3.85         13.25        -
        quest      1.31  2.94x  1.91  6.93x  -
-       centroid   1.22  3.17x  1.52  8.71x  -
+       centroid   1.21  3.17x  1.52  8.71x  -
 
 quest is faster than dense from 560 tokens at batch 1, 560 tokens at batch 8, 560 tokens at batch 32
 centroid is faster than dense from 544 tokens at batch 1, 544 tokens at batch 8, 544 tokens at batch 32

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vortex import flows
-from vortex.compiler.chips import CHIPS, find_chip
+from vortex.compiler.chips import CHIPS, find_chip, recognised
 from vortex.compiler.front import load
 from vortex.compiler.roofline import IDEAL, LONGEST, REALISTIC, Assumptions, Fallback, Roofline, break_even
 from vortex.compiler.shapes import MODELS
@@ -193,3 +193,13 @@ def test_chips_are_found_by_name_and_carry_their_source() -> None:
     with pytest.raises(PointError, match="no GPU 'h20'") as caught:
         find_chip("h20")
     assert caught.value.hint == "Did you mean h200?"
+
+
+@pytest.mark.parametrize(("device", "name"), [
+    ("NVIDIA H200", "H200"), ("NVIDIA H100 80GB HBM3", "H100"), ("NVIDIA A100-SXM4-80GB", "A100"), ("NVIDIA L40S", "L40S"),
+    ("NVIDIA B200", "B200"), ("NVIDIA H100 PCIe", None), ("NVIDIA A100-SXM4-40GB", None), ("NVIDIA GH200 480GB", None),
+    ("NVIDIA H200 NVL", None), ("NVIDIA H200 MIG 1g.18gb", None), ("Tesla T4", None),
+])
+def test_chips_are_recognised_by_what_a_driver_calls_them(device: str, name: str | None) -> None:
+    found = recognised(device)
+    assert (found.name if found else None) == name

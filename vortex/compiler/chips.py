@@ -1,4 +1,5 @@
 """GPUs by their data sheets: what a roofline needs to know of a chip. Dense rates, not those of structured sparsity."""
+import re
 from dataclasses import dataclass
 
 from vortex.errors import PointError
@@ -25,7 +26,7 @@ class Chip:
 
 GB = 10**9
 MB = 2**20
-CHIPS = {chip.name.lower().replace(" ", "-"): chip for chip in (
+CHIPS = {chip.name.lower(): chip for chip in (
     Chip(name="H100", arch="sm_90", bandwidth=3.35e12, product_rate=989e12, operation_rate=67e12, memory_bytes=80 * GB,
          sms=132, l2_bytes=50 * MB, source="NVIDIA H100 data sheet, SXM; Hopper white paper for SMs and L2"),
     Chip(name="H200", arch="sm_90", bandwidth=4.8e12, product_rate=989e12, operation_rate=67e12, memory_bytes=141 * GB,
@@ -38,6 +39,13 @@ CHIPS = {chip.name.lower().replace(" ", "-"): chip for chip in (
     Chip(name="L40S", arch="sm_89", bandwidth=0.864e12, product_rate=362e12, operation_rate=91.6e12, memory_bytes=48 * GB,
          sms=142, l2_bytes=96 * MB, source="NVIDIA L40S data sheet; Ada white paper for SMs and L2 of the AD102 chip"),
 )}
+OTHERS = frozenset({"pcie", "nvl", "40gb", "mig"})       # of one name and with less or other memory
+
+
+def recognised(device: str) -> Chip | None:
+    """The chip that a driver calls `device` (NVIDIA H100 80GB HBM3); None: not in the table."""
+    words = re.split(r"[^a-z0-9]+", device.lower())
+    return None if OTHERS.intersection(words) else next((CHIPS[word] for word in words if word in CHIPS), None)
 
 
 def find_chip(name: str) -> Chip:

@@ -15,6 +15,7 @@ from urllib.request import getproxies
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from vortex.compiler.shapes import ModelSizes
 from vortex.errors import ModelError
 from vortex.ir import Geometry
 
@@ -40,6 +41,12 @@ class ModelShape:
 
     def geometry(self, block_size: int) -> Geometry:
         return Geometry(block_size=block_size, head_dim=self.head_dim, group=self.group)
+
+    def sizes(self, name: str) -> ModelSizes:
+        """As rooflines count them."""
+        return ModelSizes(name=name, layers=self.layers, hidden=self.hidden, intermediate=self.intermediate,
+                          heads=self.kv_heads * self.group, kv_heads=self.kv_heads, head_dim=self.head_dim,
+                          vocabulary=self.vocabulary, tied=self.tied)
 
 
 @dataclass(frozen=True, kw_only=True)
