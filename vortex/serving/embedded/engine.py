@@ -87,10 +87,13 @@ class EmbeddedEngine:
                  dense_below: int = 0, compiler: Compile | None = None) -> None:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._limits = limits or Limits()
-        self._graphs = graphs or graphs_of(self._device)
+        self._graphs = graphs if graphs is not None else graphs_of(self._device)
         self._dense_below = dense_below
-        self._compile = compiler or (lambda graph, point: compile_flow(graph, point, self._device.type))
+        self._compile = compiler if compiler is not None else self._compile_here
         self._forget()
+
+    def _compile_here(self, graph: Graph, point: OperatingPoint) -> Program:
+        return compile_flow(graph, point, self._device.type)
 
     def _forget(self) -> None:
         self._loaded: Loaded | None = None
