@@ -42,15 +42,19 @@ def _entry(table: Sequence[float | tuple[float, ...]], layer: int, head: int) ->
     return entry[head]
 
 
+def limits(point: OperatingPoint, layer: int = 0, head: int = 0) -> tuple[int, float]:
+    """topk_val and topk_ratio of a layer and kv head, tables first. Raises BudgetError for a head that a table lacks."""
+    val, share = _entry(point.topk_layers, layer, head), _entry(point.ratio_layers, layer, head)
+    return point.topk_val if val is None else int(val), point.topk_ratio if share is None else share
+
+
 def budget(blocks: int, point: OperatingPoint, layer: int = 0, head: int = 0) -> int:
     """Blocks a row of `blocks` blocks may attend: never under the reserved ones; the caller caps it at `blocks`.
 
     The product is that of C floats, truncated, as the upstream's planner computes it. Raises BudgetError.
     """
     bos, eos = point.block_reserved_bos, point.block_reserved_eos
-    val, share = _entry(point.topk_layers, layer, head), _entry(point.ratio_layers, layer, head)
-    ratio = point.topk_ratio if share is None else share
-    chosen = point.topk_val if val is None else int(val)
+    chosen, ratio = limits(point, layer, head)
     if point.schedule_policy is None:
         most = max(chosen + bos + eos, int(single(blocks * single(ratio))))
     else:
