@@ -141,6 +141,11 @@ def test_what_c_leaves_open_is_refused_when_it_happens(text: str, said: str) -> 
     assert caught.value.where.line == 1
 
 
+def test_a_setting_that_is_no_c_int_is_refused_when_a_policy_is_asked() -> None:
+    with pytest.raises(BudgetError, match="2147483648 is not a 32-bit int"):
+        budget(9, OperatingPoint(topk_val=2**31, schedule_policy="1"))
+
+
 # Pairs of a policy and the same arithmetic in Python, single precision spelled out.
 TRANSLITERATED: dict[str, Callable[[int, float], int]] = {
     "cached_block_len * topk_ratio": lambda n, r: int(single(n * r)),

@@ -81,7 +81,10 @@ class Policy:
 
     def __call__(self, **inputs: float) -> int:
         """The value for INPUTS. Raises BudgetError, placed in the text."""
-        values = {name: _converted(kind, inputs[name]) for name, kind in INPUTS.items()}
+        try:
+            values = {name: _converted(kind, inputs[name]) for name, kind in INPUTS.items()}
+        except ArithmeticError as error:
+            raise BudgetError(f"a setting that the policy may read: {error}", where=Where("schedule_policy")) from None
         found = _run(self.body, values, self.text)
         assert found is not None
         return int(found)

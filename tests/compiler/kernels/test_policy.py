@@ -94,3 +94,21 @@ def test_what_c_leaves_open_does_no_harm(text: str) -> None:
 def test_what_two_branches_share_is_computed_once() -> None:
     lines = straight(read_policy("if (topk_val > 3) return cached_block_len / 7 + 1; return cached_block_len / 7 + 2;"))
     assert sum(line.op == "/" for line in lines) == 1
+
+
+GOLDEN = """@triton.jit
+def allowed_of(cached_block_len, topk_val, topk_ratio, block_reserved_bos, block_reserved_eos):
+    v5 = (cached_block_len > topk_val).to(tl.int32)
+    v6 = cached_block_len.to(tl.float32)
+    v7 = v6 * topk_ratio
+    v8 = tl.where((v7 >= -2147483648.0) & (v7 < 2147483648.0), v7, 0.0).to(tl.int32)
+    v9 = cached_block_len // tl.where(block_reserved_eos == -1, tl.where(cached_block_len == -2147483648, 1, -1), \
+tl.where(block_reserved_eos == 0, 1, block_reserved_eos))
+    v10 = tl.where(v5 != 0, v8, v9)
+    return v10
+"""
+
+
+def test_the_text_of_a_policy() -> None:
+    text = "if (cached_block_len > topk_val) return cached_block_len * topk_ratio; return cached_block_len / block_reserved_eos;"
+    assert policy_text(read_policy(text)) == GOLDEN

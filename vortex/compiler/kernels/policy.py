@@ -22,6 +22,7 @@ from vortex.policy import (
 )
 
 Slots = dict[str, int]
+TRUTHS = ("<", "<=", ">", ">=", "==", "!=", "!", "truth")     # their values are 0 and 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class _Writer:
             return yes
         if test == self.number(0):
             return no
+        if (yes, no) == (self.number(1), self.number(0)) and self.lines[test].op in TRUTHS:
+            return test
         return self.add(Line("where", self.lines[yes].kind, (test, yes, no)))
 
     def expression(self, node: Expression, slots: Slots) -> int:
