@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vortex.compiler.fuse import Fused, fuse
+from vortex.compiler.kernels.kernel import Constant
 from vortex.compiler.kernels.pen import NodePen
 from vortex.compiler.kernels.sources import (
     TRITON_NAMES,
@@ -46,13 +47,13 @@ class Text:
     blocks: int = 1                       # of a row that it treats at once
     widest: int = 1
     covers: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()          # arguments that it writes
-    extra: Mapping[str, str] = field(default_factory=dict)
+    header: str = HEADER
+    constants: Mapping[str, Constant] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
-        arguments = ", ".join(self.arguments)
-        return f"{HEADER}\n\n@triton.jit\ndef {self.name}({arguments}):\n{self.body}\n"
+        arguments = ", ".join([*self.arguments, *(f"{name}: tl.constexpr" for name in self.constants)])
+        return f"{self.header}\n\n@triton.jit\ndef {self.name}({arguments}):\n{self.body}\n"
 
     @property
     def warps(self) -> int:

@@ -1,0 +1,43 @@
+"""Launches the texts of a flow: every argument is found by its name."""
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+import torch
+import triton
+
+from vortex.compiler.kernels.generate import Text
+from vortex.compiler.kernels.modules import module_of
+
+PROGRAMS_PER_PROCESSOR = 8
+USUAL_PROCESSORS = 132                    # of an H100 or H200: what grids are made for where there is no GPU
+
+
+@cache
+def interpreted() -> bool:
+    """Do kernels run under Triton's interpreter in this process?"""
+    return bool(triton.knobs.runtime.interpret)
+
+
+@lru_cache(maxsize=16)
+def processors(device: torch.device) -> int:
+    """Streaming multiprocessors."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else USUAL_PROCESSORS
+
+
+def programs(items: int, device: torch.device) -> int:
+    """A grid that fills the chip and walks over so many items; under the interpreter a few programs walk as well."""
+    return max(1, min(items, 3 if device.type == "cpu" else PROGRAMS_PER_PROCESSOR * processors(device)))
+
+
+class Launcher:
+    """One text on one device; its tables of indices lie there once."""
+
+    def __init__(self, text: Text, device: torch.device) -> None:
+        self._text = text
+        self._function: Callable[..., Any] = getattr(module_of(text.source), text.name)
+        self._tables = {name: torch.tensor(numbers, dtype=torch.int32, device=device) for name, numbers in text.tables.items()}
+
+    def __call__(self, grid: Sequence[int], values: Mapping[str, object]) -> None:
+        arguments = [self._tables[name] if name in self._tables else values[name] for name in self._text.arguments]
+        self._function[tuple(grid)](*arguments, **self._text.constants, num_warps=self._text.warps)  # type: ignore[index]
