@@ -12,7 +12,7 @@ import torch
 import triton
 
 from vortex.compiler.kernels import attention_kernels as device_side
-from vortex.compiler.kernels.attention_shape import AttentionShape, Tile, chip_of, padded, processors_of
+from vortex.compiler.kernels.attention_shape import WEIGHED, AttentionShape, Tile, chip_of, padded, processors_of
 
 LOG2E = math.log2(math.e)
 JOINED = 16                               # splits that join_splits reads at a time
@@ -122,12 +122,12 @@ class _Paged:
     def rows(self) -> int:
         return self.q.shape[0] * self.q.shape[1]
 
-    def arguments(self) -> dict[str, object]:
+    def arguments(self, heads: int = 64) -> dict[str, object]:
         k = self.k
         return {"q": self.q, "k": k, "tables": self.tables, "index": self.index, "counts": self.counts, "lens": self.lens,
                 "scale": self.scale, "heads": self.q.shape[1], "most": self.most, "table_stride": self.tables.stride(0),
                 "index_stride": 0 if self.index is None else self.index.stride(-2),
-                "k_head": k.stride(0), "k_block": k.stride(1), "k_token": k.stride(2), **self.shape.constants()}
+                "k_head": k.stride(0), "k_block": k.stride(1), "k_token": k.stride(2), **self.shape.constants(heads)}
 
 
 def _split_and_join(paged: _Paged, v: torch.Tensor | None, out: torch.Tensor | None, lse: torch.Tensor | None, v_scale: float,
@@ -150,5 +150,5 @@ def _split_and_join(paged: _Paged, v: torch.Tensor | None, out: torch.Tensor | N
 def _weigh(paged: _Paged, lse: torch.Tensor, mass: torch.Tensor, scored: torch.Tensor | None, splits: int) -> None:
     assert lse.is_contiguous() and mass.stride(-1) == 1
     device_side.weigh_blocks[paged.rows, splits](
-        **paged.arguments(), scored=scored, lse=lse, mass=mass, mass_stride=mass.stride(-2), num_warps=paged.shape.tile.warps,
-        num_stages=paged.shape.tile.stages)
+        **paged.arguments(WEIGHED), scored=scored, lse=lse, mass=mass, mass_stride=mass.stride(-2),
+        num_warps=paged.shape.tile.warps, num_stages=paged.shape.tile.stages)

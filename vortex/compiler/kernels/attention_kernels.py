@@ -4,7 +4,7 @@ Rows are cut into splits that fill the chip, and a second kernel joins their par
 Letters: G query heads of a kv head, D channels of a key, V of a value, S tokens of a block, T tokens of a tile, M query heads of
 a tile. Logits are kept in base 2: `scale` comes multiplied by log2(e). Accumulators, maxima and sums are float32.
 """
-# ruff: noqa: PLR0913 - what a kernel reads it is given one by one
+# ruff: noqa: N803, PLR0913 - constants are named by the letters of shapes; what a kernel reads it is given one by one
 import triton
 import triton.language as tl
 
@@ -205,7 +205,7 @@ def weigh_blocks(q, k, tables, index, counts, lens, scored, lse, mass, scale, he
             keys = _tile(k, block, inner, real, k_block, k_token, 0, HEAD, HEAD_PAD)
             if TAIL:
                 tail = _tile(k, block, inner, real, k_block, k_token, HEAD, TAIL, TAIL_PAD)
-            for first in tl.static_range(0, G, M):
+            for first in tl.range(0, G, M, num_stages=1):         # the keys are what is worth fetching ahead
                 query = _queries(q, row, first, G, D, 0, HEAD, HEAD_PAD, M, UPCAST)
                 logits = tl.dot(query, tl.trans(_like(keys, query, UPCAST)), input_precision="ieee")
                 if TAIL:

@@ -10,6 +10,7 @@ from vortex.compiler.kernels.kernel import Constant
 PROCESSORS = 132                          # of an H100 or H200: what shapes are made for where there is no GPU
 STARTUP = 2                               # what a program spends before and after its loop, in tiles
 JOINING = 1                               # what a second kernel costs, in tiles
+WEIGHED = 32                              # query heads that weigh_blocks takes at a time
 WAVES = 4                                 # more programs than fill the chip so many times over gain nothing
 
 
@@ -23,13 +24,13 @@ class Tile:
     resident: int
 
 
-# By the bytes of a key. A tile of keys and values is held stages - 1 times. Lists are short: small programs, three to a processor,
+# By the bytes of a key. A tile of keys and values is held stages - 1 times. Lists are short: small programs, three a processor,
 # hide each other's beginning and end. All of a context is long: fewer programs with more of it under way.
 SPARSE = {128: Tile(64, 4, 3, 3), 256: Tile(64, 4, 3, 3), 512: Tile(32, 4, 3, 2), 2048: Tile(16, 4, 3, 1)}
 DENSE = {128: Tile(128, 4, 3, 3), 256: Tile(64, 4, 4, 2), 512: Tile(64, 4, 3, 1), 2048: Tile(16, 4, 3, 1)}
 # By query heads of a program. A tile of 576 channels is read once for both products, and the queries lie in shared memory beside
-# it: 64 heads leave room for one program. sm_100 keeps a second copy of the tile for its tensor memory, so its tiles are smaller.
-LATENT = {16: Tile(32, 4, 3, 2), 32: Tile(32, 8, 3, 1), 64: Tile(64, 8, 2, 1)}
+# it. 64 heads fill the registers of a program, and are too many where fp8 has to be widened; sm_100 keeps a second copy of a tile.
+LATENT = {16: Tile(32, 4, 3, 2), 32: Tile(32, 8, 3, 1), 64: Tile(32, 8, 3, 1)}
 LATENT_100 = {**LATENT, 64: Tile(32, 8, 2, 1)}
 PLAIN = Tile(32, 4, 1, 1)                 # products in float32 leave no registers for a pipeline
 
@@ -53,8 +54,8 @@ class AttentionShape:
     @property
     def heads(self) -> int:
         """M: query heads of a program. Tensor cores take 16 rows; more heads share one reading of the cache."""
-        most = 64 if self.rank and self.chip >= 90 and not self.upcast else 32
-        return min(most, max(16, triton.next_power_of_2(self.group)))
+        wide = self.rank and self.chip >= 90 and self.cache.itemsize == 2 and not self.upcast
+        return min(64 if wide else 32, max(16, triton.next_power_of_2(self.group)))
 
     @property
     def groups(self) -> int:
@@ -72,12 +73,12 @@ class AttentionShape:
         wide = max(self.channels, self.values) * self.cache.itemsize
         return next(tile for most, tile in (SPARSE if self.sparse else DENSE).items() if wide <= most)
 
-    def constants(self) -> dict[str, Constant]:
-        """What the kernels that read keys share."""
+    def constants(self, heads: int = 64) -> dict[str, Constant]:
+        """What the kernels that read keys share; of one that takes at most `heads` query heads at a time."""
         first = self.rank or self.channels
         rest = self.channels - first
         return {"G": self.group, "D": self.channels, "HEAD": first, "TAIL": rest, "HEAD_PAD": padded(first),
-                "TAIL_PAD": padded(rest), "S": self.block_size, "T": self.tile.tokens, "M": self.heads, "UPCAST": self.upcast}
+                "TAIL_PAD": padded(rest), "S": self.block_size, "T": self.tile.tokens, "M": min(heads, self.heads), "UPCAST": self.upcast}
 
     def splits(self, rows: int, listed: int, processors: int = PROCESSORS) -> int:
         """How many programs share a row of at most `listed` entries: as many as fill the chip evenly, known from shapes alone."""
