@@ -147,16 +147,18 @@ def test_short_contexts_are_dense_under_the_break_even_and_summarised_all_the_sa
 
 
 @pytest.mark.parametrize("flow", [None, "quest", "running-average"])
-@pytest.mark.parametrize(("batch", "context", "steps"), [(1, 1, 3), (3, 200, 20), (11, 40, 30)])
+@pytest.mark.parametrize(("batch", "context", "steps", "below"), [(1, 1, 3, 0), (3, 200, 20, 0), (11, 40, 30, 0),
+                                                                  (2, 300, 20, 1000)])
 def test_forced_decode_takes_static_steps_and_leaves_the_same_cache(
-        probe: EmbeddedEngine, start: Callable[..., EmbeddedEngine], made: Made, flow: str | None, batch: int, context: int,
-        steps: int) -> None:
-    engine, graphs = start(graphs=(graphs := Captured())), graphs
-    for each in (probe, engine):
+        start: Callable[..., EmbeddedEngine], made: Made, flow: str | None, batch: int, context: int, steps: int,
+        below: int) -> None:
+    graphs = Captured()
+    engine, anew = start(graphs=graphs, dense_below=below), start(graphs=None, dense_below=below)
+    for each in (engine, anew):
         use(each, flow)
         assert len(each.forced_decode(batch, context, steps).seconds) == steps
     assert graphs.captures == 1 and made[0].steps == [0] + [batch] * steps
-    ours, theirs = (each._forced.pool for each in (engine, probe) if each._forced)
+    ours, theirs = (each._forced.pool for each in (engine, anew) if each._forced)
     for mine, right in ((ours.k, theirs.k), (ours.v, theirs.v)):
         for layer, (a, b) in enumerate(zip(mine, right, strict=True)):
             torch.testing.assert_close(a[:, 1:], b[:, 1:], rtol=1e-4, atol=1e-4, msg=f"layer {layer}")
@@ -179,6 +181,22 @@ def test_a_duel_captures_each_side_once(start: Callable[..., EmbeddedEngine], ma
     assert len(made) == graphs.captures == 7, "the fifth flow takes the place of the one that was longest unused"
     engine.stop()
     assert not engine._steps and not engine._flows and engine._forced is None
+
+
+def test_summaries_that_were_let_go_are_not_looked_for(probe: EmbeddedEngine, start: Callable[..., EmbeddedEngine],
+                                                       made: Made) -> None:
+    """The pool lets go of the flow that was longest unused, the engine of the one that was longest not asked for."""
+    engine, requests = start(), ask([prompt(300, 3)] * 2, tokens=20)
+    for flow in ("quest", "centroid", "recent", "random"):
+        use(engine, flow)
+        tokens(engine, requests)
+    use(engine, "quest")
+    for flow in ("arkvale", "quest"):
+        for each in (engine, probe):
+            use(each, flow)
+        assert tokens(engine, requests) == tokens(probe, requests)
+    assert len(made) == 5 and engine._pool is not None
+    assert engine._steps[id(made[0])]._fields is engine._pool.fields
 
 
 def test_a_model_that_has_no_tokenizer_says_so(start: Callable[..., EmbeddedEngine]) -> None:
