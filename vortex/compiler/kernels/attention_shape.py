@@ -28,8 +28,8 @@ class Tile:
 # hide each other's beginning and end. All of a context is long: fewer programs with more of it under way.
 SPARSE = {128: Tile(64, 4, 3, 3), 256: Tile(64, 4, 3, 3), 512: Tile(32, 4, 3, 2), 2048: Tile(16, 4, 3, 1)}
 DENSE = {128: Tile(128, 4, 3, 3), 256: Tile(64, 4, 4, 2), 512: Tile(64, 4, 3, 1), 2048: Tile(16, 4, 3, 1)}
-# By query heads of a program. A tile of 576 channels is read once for both products, and the queries lie in shared memory beside
-# it. 64 heads fill the registers of a program, and are too many where fp8 has to be widened; sm_100 keeps a second copy of a tile.
+# By query heads of a program. A tile of 576 channels is read once for both products, the queries lie in shared memory beside it.
+# 64 heads fill the registers, and are too many where fp8 has to be widened; sm_100 keeps a second copy of a tile.
 LATENT = {16: Tile(32, 4, 3, 2), 32: Tile(32, 8, 3, 1), 64: Tile(32, 8, 3, 1)}
 LATENT_100 = {**LATENT, 64: Tile(32, 8, 2, 1)}
 PLAIN = Tile(32, 4, 1, 1)                 # products in float32 leave no registers for a pipeline
@@ -55,7 +55,7 @@ class AttentionShape:
     def heads(self) -> int:
         """M: query heads of a program. Tensor cores take 16 rows; more heads share one reading of the cache."""
         wide = self.rank and self.chip >= 90 and self.cache.itemsize == 2 and not self.upcast
-        return min(64 if wide else 32, max(16, triton.next_power_of_2(self.group)))
+        return min(64 if wide else 32, padded(self.group))
 
     @property
     def groups(self) -> int:
@@ -78,7 +78,8 @@ class AttentionShape:
         first = self.rank or self.channels
         rest = self.channels - first
         return {"G": self.group, "D": self.channels, "HEAD": first, "TAIL": rest, "HEAD_PAD": padded(first),
-                "TAIL_PAD": padded(rest), "S": self.block_size, "T": self.tile.tokens, "M": min(heads, self.heads), "UPCAST": self.upcast}
+                "TAIL_PAD": padded(rest), "S": self.block_size, "T": self.tile.tokens, "M": min(heads, self.heads),
+                "UPCAST": self.upcast}
 
     def splits(self, rows: int, listed: int, processors: int = PROCESSORS) -> int:
         """How many programs share a row of at most `listed` entries: as many as fill the chip evenly, known from shapes alone."""
@@ -92,9 +93,9 @@ class AttentionShape:
         return min(range(1, min(tiles, -(-WAVES * slots // programs)) + 1), key=spent)
 
 
-def padded(channels: int) -> int:
-    """Products take channels by powers of two, 16 at least."""
-    return max(16, int(triton.next_power_of_2(channels)))
+def padded(size: int) -> int:
+    """Products take channels and query heads by powers of two, 16 at least."""
+    return max(16, int(triton.next_power_of_2(size)))
 
 
 @cache
