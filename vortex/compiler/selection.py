@@ -15,6 +15,7 @@ class Rule:
     score: int = -1                       # a node of the indexer; -1: nothing is scored
     k: int | None = None                  # of topk, beside the reserved blocks; None: what the point allows
     at: float = 0.0                       # the p of top_p, the t of threshold
+    tolerance: float = 0.0                # of topk: the share of the best that a kernel may miss
 
     def most(self, allowed: int, reserved: int) -> int:
         """How many blocks it takes at most beside the reserved ones, where the point allows `allowed` in all."""
@@ -43,7 +44,7 @@ def rules(graph: Graph) -> tuple[Rule, ...]:
 def _rule(node: Node) -> Rule:
     attrs: dict[str, Any] = dict(node.attrs)
     return Rule(op=node.op, score=node.args[0] if node.args else -1, k=attrs.get("k"),
-                at=float(attrs.get("p", attrs.get("t", 0.0))))
+                at=float(attrs.get("p", attrs.get("t", 0.0))), tolerance=float(attrs.get("tolerance") or 0.0))
 
 
 def fits(found: tuple[Rule, ...], blocks: int, allowed: int, reserved: int) -> bool:
