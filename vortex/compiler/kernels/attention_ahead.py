@@ -34,7 +34,8 @@ def _kernel(shape: AttentionShape, name: str, entry: str, signature: dict[str, s
     kind = "latent" if shape.rank else "sparse" if shape.sparse else "dense"
     aligned = tuple(name for name, kind in signature.items() if kind[0] == "*" or name in STRIDES)
     tile = shape.tile
-    return Kernel(name=f"attention.{kind}.{name}", source=SOURCE, entry=entry, signature=signature, constants=constants,
+    ordered = {name: signature[name] for name in getattr(device_side, entry).arg_names if name in signature}
+    return Kernel(name=f"attention.{kind}.{name}", source=SOURCE, entry=entry, signature=ordered, constants=constants,
                   aligned=aligned, warps=warps or tile.warps, stages=tile.stages, covers=("attend",), note=note)
 
 
