@@ -1,23 +1,22 @@
 """What the numerics tests of whole Programs share: which Program is tested, where, and memory that is poisoned first."""
 import math
 
-import pytest
 import torch
 
 from tests.compiler.world import World
+from vortex.compiler.kernels.program import TritonProgram
 from vortex.compiler.program import Program
 from vortex.config import OperatingPoint
 from vortex.flows import CALIBRATED, LATENT
 from vortex.ir import Geometry, Graph
 
-program = pytest.importorskip("vortex.compiler.kernels.program")
 ON_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if ON_GPU else "cpu"
 KV = "bfloat16" if ON_GPU else "float32"
 
 
 def made(graph: Graph, point: OperatingPoint) -> Program:
-    return program.TritonProgram(graph, point, DEVICE)
+    return TritonProgram(graph, point, DEVICE)
 
 
 class KernelWorld(World):

@@ -1,4 +1,4 @@
-"""Every op's samples as kernels equal its reference, number by number: in the indexer through state, in the cache as summaries."""
+"""Every op's samples as kernels equal its reference, number by number: in the indexer by state, in the cache by summaries."""
 from collections.abc import Callable
 
 import pytest

@@ -4,6 +4,7 @@ import torch
 
 from tests.compiler.kernels.numerics import KernelWorld, geometry_of, made
 from tests.compiler.world import LAYER, built_in, written
+from vortex.compiler import reference
 from vortex.config import OperatingPoint
 from vortex.ir import Geometry
 
@@ -70,6 +71,19 @@ def test_rounding_happens_into_fields_only(name: str, dtype: str) -> None:
 ])
 def test_rules_and_patterns(body: str) -> None:
     KernelWorld(written(body, GEOMETRY), POINT, [16, 150, 200]).check()
+
+
+def test_tokens_that_are_alike_are_ranked_apart() -> None:
+    """Equal likeness is equal from wherever it is asked for: no token stands before itself, and none is left out."""
+    world = KernelWorld(built_in("infllm", GEOMETRY), POINT, [160])
+    for block in world.blocks[0][:10]:
+        world.k[:, block, 9:14] = world.k[:, block, 2:3]
+    done = torch.tensor(world.blocks[0][:10], device=world.k.device)
+    world.program.update(world.fields, world.state, world.k, world.v, done, LAYER)
+    for block in world.blocks[0][:10]:
+        k, v = world.k[0, block].float().cpu(), world.v[0, block].float().cpu()
+        right = reference.summarise(world.graph, POINT, k, v, layer=LAYER)
+        torch.testing.assert_close(world.fields["tokens"][0, block].float().cpu(), right["tokens"])
 
 
 def test_state_lives_through_completions_and_renewals() -> None:

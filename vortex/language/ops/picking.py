@@ -38,8 +38,12 @@ def _largest_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
     count, blocks = pen.shape(x)[1], node.type.lead is Lead.BLOCK
 
     def entry(e: Index) -> Tile:
+        # Asked for at e, the entry would be summed in another order, and stand before itself by a last digit.
+        own = pen.reduce("sum", (count,), lambda f: pen.make("tl.where({0}, {1}, 0.0)", pen.compare("({0} == {1})", f, e),
+                                                             pen.read(x, at(0), f)), e.axes, blocks)
+
         def before(f: Index) -> Tile:
-            return pen.make("tl.where(stands_before({0}, {1}, {2}), 1.0, 0.0)", pen.read(x, at(0), f), pen.read(x, at(0), e),
+            return pen.make("tl.where(stands_before({0}, {1}, {2}), 1.0, 0.0)", pen.read(x, at(0), f), own,
                             pen.compare("({0} < {1})", f, e))
 
         rank = pen.reduce("sum", (count,), before, e.axes, blocks)
