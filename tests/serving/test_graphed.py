@@ -1,22 +1,27 @@
 """Static decode steps: the tokens of steps made anew, at every size of batch, whoever comes, leaves and shares."""
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 
 from tests.serving.asks import SPARSE, ask, prompt, tokens, use
 from tests.serving.fixed import FixedCpuProgram
+from vortex.compiler.kernels.program import TritonProgram
+from vortex.compiler.shapes import MODELS, ModelSizes
 from vortex.config import OperatingPoint
-from vortex.errors import EngineError
+from vortex.errors import EngineError, ModelError
 from vortex.ir import Graph
 from vortex.serving.embedded.batch import Batch
 from vortex.serving.embedded.engine import EmbeddedEngine, Limits
 from vortex.serving.embedded.graphed import Answer, CudaGraphs, Repeated, Work, graphs_of
+from vortex.serving.embedded.random_model import random_model
 from vortex.serving.embedded.steps import replayable, size_for, width_for
 from vortex.serving.engine import Request
 
 LENGTHS = (1, 14, 15, 16, 31, 100, 333, 200)
 PROMPTS = [prompt(length, seed) for seed, length in enumerate(LENGTHS)]
+TINY = ModelSizes(name="tiny", layers=3, hidden=24, intermediate=40, heads=2, kv_heads=1, head_dim=16, vocabulary=90)
 MODES = SPARSE.with_(layer_modes=("dense", "select", "reuse", "select"))
 CASES = [(None, SPARSE), ("quest", SPARSE), ("running-average", SPARSE), ("random", SPARSE), ("quest", MODES),
          ("running-average", MODES.with_(topk_layers=(0, (1, 40)))), ("twilight", SPARSE)]
@@ -204,6 +209,21 @@ def test_a_model_that_has_no_tokenizer_says_so(start: Callable[..., EmbeddedEngi
         _ = start().tokenizer
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_of_made_up_weights_is_of_the_sizes_that_rooflines_count(tied: bool) -> None:
+    sizes = replace(TINY, tied=tied)
+    model, shape = random_model(sizes, torch.device("cpu"))
+    assert shape.sizes("tiny") == sizes
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16} and len({p.data_ptr() for p in model.parameters()}) > 20
+    assert sum(p.numel() for p in model.parameters() if p.ndim == 2) == sizes.parameters
+
+
+@pytest.mark.parametrize("name", ["glm-4.7-flash", "deepseek-v3"])
+def test_weights_of_other_architectures_are_not_made_up(name: str) -> None:
+    with pytest.raises(ModelError, match="plain layers"):
+        random_model(MODELS[name], torch.device("cpu"))
+
+
 @pytest.mark.parametrize(("requests", "most", "size"), [
     (1, 32, 1), (2, 32, 2), (3, 32, 4), (5, 32, 8), (8, 32, 8), (9, 32, 16), (17, 32, 24), (25, 32, 32), (3, 3, 3),
     (5, 6, 6), (9, 12, 12), (40, 32, 40), (128, 128, 128)])
@@ -234,6 +254,23 @@ def test_rotary_embeddings_that_look_at_positions_are_not_captured(probe: Embedd
 
 def test_a_cpu_makes_its_steps_anew() -> None:
     assert graphs_of(torch.device("cpu")) is None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels run on the GPU")
+def test_kernels_decode_the_same_tokens_in_static_steps() -> None:
+    """Two requests of which one completes a block, whose rows fit, and leaves; on a model of made-up weights."""
+    model = random_model(TINY, torch.device("cpu"), torch.float32)
+    requests = [Request(id=str(n), tokens=tuple(t % 90 for t in prompt(n, n)), max_new_tokens=2 + n // 50, ignore_eos=True,
+                        seed=(1 << 64) - n) for n in (31, 68)]
+    found = []
+    engines = (EmbeddedEngine("cpu"),
+               EmbeddedEngine("cpu", graphs=Repeated(), compiler=lambda graph, point: TritonProgram(graph, point, "cpu")))
+    for engine in engines:
+        engine.start_with(*model)
+        use(engine, "running-average", SPARSE.with_(block_reserved_eos=1, topk_val=1, layer_modes=("select", "reuse", "dense")))
+        found.append(tokens(engine, requests))
+    assert found[0] == found[1]
+    assert [*engines[1]._steps[id(engines[1]._flow.program)]._sized] == [2, 1]
 
 
 @pytest.mark.gpu

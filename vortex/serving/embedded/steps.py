@@ -21,6 +21,7 @@ Fields: TypeAlias = Mapping[str, torch.Tensor]
 FEW = 8                                   # up to here sizes are powers of two, from here on multiples of this
 ABSENT = (0, 0, 0, -1)                    # token, length, slot and completed block of a request that is not there
 LEAST_BLOCKS = 64
+SIGN = 1 << 63                            # seeds are taken by their last 64 bits
 
 
 class FixedPlan(Protocol):
@@ -169,7 +170,7 @@ class SizedStep:
         count, width = batch.whole.shape
         inputs = self._plan.inputs
         inputs.tables[:count, :width] = batch.whole
-        inputs.seeds[:count] = torch.tensor(batch.seeds)
+        inputs.seeds[:count] = torch.tensor([(seed + SIGN) % (2 * SIGN) - SIGN for seed in batch.seeds])
         self._company = batch
 
     def _leave(self) -> None:
