@@ -138,9 +138,10 @@ def _store(pen: NodePen, name: str, offset: str, tile: Tile, places: tuple[Index
     axes = places[0].axes | places[1].axes | pen.blocks
     mask = masks(axes - pen.blocks, ["here"] if pen.block is not None else [])
     # A tile that is the same along an axis is stored along all of it.
-    value = tile.text if axes == tile.axes else f"tl.zeros({pen.writer.shape(axes)}, tl.float32) + {tile.text}"
+    value = tile.text if axes and axes == tile.axes else f"tl.zeros({pen.writer.shape(axes)}, tl.float32) + {tile.text}"
     value = f"({value}).to({cast})" if cast and cast != "tl.float32" else value
-    place = offset if axes == tile.axes or axes else f"{offset}"
+    # Of a single number the value has the dimensions of a tile: so must the place.
+    place = offset if axes else f"{offset} + tl.zeros({pen.writer.shape(axes)}, tl.int32)"
     pen.writer.line(pen.writer.scope_of(axes), f"tl.store({name} + {place}, {value}" + (f", mask={mask})" if mask else ")"))
 
 

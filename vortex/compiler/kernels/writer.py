@@ -112,6 +112,12 @@ class Writer:
 
 
 def _shaped(line: str, rank: int) -> str:
+    while "{SWAP:" in line:
+        before, rest = line.split("{SWAP:", 1)
+        pair, after = rest.split("}", 1)
+        one, other = map(int, pair.split(","))
+        order = [other if slot == one else one if slot == other else slot for slot in range(rank)]
+        line = f"{before}{tuple(order)}{after}"
     while "{SHAPE:" in line:
         before, rest = line.split("{SHAPE:", 1)
         sizes, after = rest.split("}", 1)
