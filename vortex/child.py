@@ -1,10 +1,12 @@
 """Runs a function in a limited child process: wall clock, memory, and everything it started killed with it."""
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -18,6 +20,7 @@ Result = TypeVar("Result")
 PRELOADED = ["vortex.language.loader", "vortex.language.check", "vortex.compiler.front", "vortex.child"]
 MORE_CPU_S = 5            # the wall clock ends a child first; this one is for a child that outlives its parent
 GIVE_UP_S = 5.0
+_starting = threading.Lock()
 
 
 def _server() -> Any:
@@ -48,7 +51,7 @@ def run(function: Callable[..., Result], *args: Any, wall_s: float, memory_bytes
     context = _server()
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=_work, args=(there, function, args, wall_s, memory_bytes), daemon=True)
-    with _without_main():
+    with _starting, _without_main():         # threads that swap the main module at once would lose it
         child.start()
     there.close()
     try:
@@ -75,7 +78,7 @@ def _answer(here: Connection, child: Any, name: str, wall_s: float) -> Any:
 
 def _silent(name: str, code: int | None) -> ChildFailure:
     """The failure of a child that left without a word."""
-    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+    if code in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGALRM, -signal.SIGPROF):
         return ChildTimeout(f"{name} was stopped by the system (signal {-(code or 0)})")
     return ChildCrash(f"{name} ended without an answer (exit {code})")
 
@@ -99,10 +102,18 @@ def _limit(wall_s: float, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _end_with_reader(pipe: Connection, yes: bool) -> None:
+    """Has the system end this process (SIGIO) when nobody is left to read its answer: the parent was killed."""
+    flags = fcntl.fcntl(pipe.fileno(), fcntl.F_GETFL)
+    fcntl.fcntl(pipe.fileno(), fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe.fileno(), fcntl.F_SETFL, flags | os.O_ASYNC if yes else flags & ~os.O_ASYNC)
+
+
 def _work(pipe: Connection, function: Callable[..., Any], args: tuple[Any, ...], wall_s: float,
           memory_bytes: int) -> None:
     """The child's whole life."""
     _limit(wall_s, memory_bytes)
+    _end_with_reader(pipe, True)
     try:
         answer: tuple[str, Any] = ("value", function(*args))
     except VortexError as error:
@@ -112,4 +123,5 @@ def _work(pipe: Connection, function: Callable[..., Any], args: tuple[Any, ...],
     # The fence of the sandbox: whatever else it raised is a named failure of the child, not a traceback of ours.
     except Exception as error:
         answer = ("raised", ChildCrash(f"{function.__name__} raised {type(error).__name__}: {str(error)[:500]}"))
+    _end_with_reader(pipe, False)             # a long answer being read signals as well
     pipe.send(answer)

@@ -1,6 +1,7 @@
 """Functions in limited children: values and refusals come back, anything else is a named failure, nothing is left over."""
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -55,6 +56,28 @@ def test_what_a_child_started_dies_with_it(tmp_path: Path) -> None:
     with pytest.raises(ChildTimeout):
         child.run(subprocess.call, command, -1, None, None, None, None, None, True, True, wall_s=1, memory_bytes=MEMORY)
     assert not _runs(int(mark.read_text()))
+
+
+def test_a_child_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    code = ("import subprocess; from vortex import child\n"
+            f"child.run(subprocess.call, 'echo $PPID > {mark}; exec sleep 15', -1, None, None, None, None, None, True, True,"
+            f" wall_s=60, memory_bytes={MEMORY})")
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    while not (mark.exists() and mark.read_text().strip()):
+        assert parent.poll() is None
+        time.sleep(0.02)
+    assert _runs(int(mark.read_text()))
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 10
+    while _runs(int(mark.read_text())) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not _runs(int(mark.read_text()))
+
+
+def test_a_long_answer_comes_back_whole() -> None:
+    assert child.run(bytes, 10_000_000, wall_s=30, memory_bytes=MEMORY) == bytes(10_000_000)
 
 
 def _runs(pid: int) -> bool:
