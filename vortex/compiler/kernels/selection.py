@@ -12,7 +12,7 @@ import triton
 
 from vortex.compiler.kernels.kernel import Kernel
 from vortex.compiler.kernels.modules import module_of
-from vortex.compiler.kernels.selection_parts import SHARE_BITS, TOLERANCE_BITS
+from vortex.compiler.kernels.selection_kernels import SHARE_BITS, TOLERANCE_BITS
 from vortex.compiler.kernels.workspace import Worklist, WorkShape
 from vortex.compiler.selection import EVERYTHING, Rule
 from vortex.config import OperatingPoint
@@ -26,7 +26,7 @@ HEADER = '''"""Selection of blocks: {rules}; reserved {bos} + {eos}."""
 import triton
 import triton.language as tl
 
-from vortex.compiler.kernels.selection_parts import best_cut, load_keys, share_cut, taken_of, write_run, write_taken
+from vortex.compiler.kernels.selection_kernels import best_cut, load_keys, share_cut, taken_of, write_run, write_taken
 '''
 ARGUMENTS = "scores, end, most, blocks, counts, index, row, ROWS, HEADS, N, L"
 ROW = f'''
@@ -124,10 +124,12 @@ def _form(rules: Sequence[Rule], tile: int, bos: int, eos: int, step: int) -> st
              "    entries = index + row.to(tl.int64) * L"]
     for u, rule in enumerate(rules):
         lines += [f"    own_{u} = scores + ({u} * ROWS + row).to(tl.int64) * N",
-                  f"    keys_{u} = " + (f"load_keys(own_{u}, 0, {bos}, last, {sizes})" if tile else "0"),
-                  f"    low_{u}, high_{u}, need_{u}, found_{u} = "
-                  + _cut(rule, u, bos, f"{sizes}, STREAMED={tile == 0}")]
-    lines += _on_chip(len(rules), tile, bos) if tile else _streamed(len(rules), sizes, bos)
+                  *([f"    keys = load_keys(own_{u}, 0, {bos}, last, {sizes})"] if tile else []),
+                  f"    low_{u}, high_{u}, need_{u}, found_{u} = " + _cut(
+                      rule, f"own_{u}, {'keys' if tile else 0}, {bos}, last, tl.load(most + {u} * ROWS + row)",
+                      f"{sizes}, STREAMED={tile == 0}"),
+                  *(_taken(u, "0", "    ") if tile else [])]
+    lines += [f"    place = write_taken(entries, taken, 0, {bos}, TILE={tile})"] if tile else _streamed(len(rules), sizes, bos)
     if bos:
         lines.append(f"    write_run(entries, 0, 0, COUNT={bos}, WIDTH={triton.next_power_of_2(bos)})")
     if eos:
@@ -135,8 +137,7 @@ def _form(rules: Sequence[Rule], tile: int, bos: int, eos: int, step: int) -> st
     return "\n".join([*lines, f"    tl.store(counts + row, place + {eos})", ""])
 
 
-def _cut(rule: Rule, u: int, bos: int, sizes: str) -> str:
-    given = f"own_{u}, keys_{u}, {bos}, last, tl.load(most + {u} * ROWS + row)"
+def _cut(rule: Rule, given: str, sizes: str) -> str:
     if rule.op == "top_p" and rule.at < 1:
         return f"share_cut({given}, GOAL={_goal(rule.at)}, {sizes})"
     assert rule.op != EVERYTHING, "a row of which everything is taken is not scored"
@@ -144,31 +145,29 @@ def _cut(rule: Rule, u: int, bos: int, sizes: str) -> str:
     return f"best_cut({given}, FLOOR={floor}, TOLERANCE={_tolerance(rule.tolerance)}, {sizes})"
 
 
-def _on_chip(count: int, tile: int, bos: int) -> list[str]:
-    lines = [f"    taken_{u}, _ = taken_of(keys_{u}, low_{u}, high_{u}, need_{u}, found_{u}, 0)" for u in range(count)]
-    return [*lines, f"    place = write_taken(entries, {_united(count)}, 0, {bos}, TILE={tile})"]
+def _taken(u: int, seen: str, indent: str) -> list[str]:
+    """What rule `u` takes of `keys`, united with what rules before it do."""
+    name = "more" if u else "taken"
+    lines = [f"{indent}{name}, {f'seen_{u}' if seen != '0' else '_'} = "
+             f"taken_of(keys, low_{u}, high_{u}, need_{u}, found_{u}, {seen})"]
+    return [*lines, f"{indent}taken = taken | more"] if u else lines
 
 
 def _streamed(count: int, sizes: str, bos: int) -> list[str]:
     lines = [f"    place = {bos} + last * 0", *(f"    seen_{u} = last * 0" for u in range(count)),
              f"    for start in range(0, last, {STREAMED_TILE}):"]
     for u in range(count):
-        lines += [f"        keys_{u} = load_keys(own_{u}, start, {bos}, last, {sizes})",
-                  f"        taken_{u}, seen_{u} = taken_of(keys_{u}, low_{u}, high_{u}, need_{u}, found_{u}, seen_{u})"]
-    return [*lines, f"        place = write_taken(entries, {_united(count)}, start, place, TILE={STREAMED_TILE})"]
-
-
-def _united(count: int) -> str:
-    return " | ".join(f"taken_{u}" for u in range(count))
+        lines += [f"        keys = load_keys(own_{u}, start, {bos}, last, {sizes})", *_taken(u, f"seen_{u}", "        ")]
+    return [*lines, f"        place = write_taken(entries, taken, start, place, TILE={STREAMED_TILE})"]
 
 
 def _goal(p: float) -> int:
-    return max(1, math.floor(Fraction(p) * 2**SHARE_BITS))
+    return max(1, math.floor(Fraction(p) * (1 << SHARE_BITS)))
 
 
 def _tolerance(tolerance: float) -> int:
     """Rounded up, so that a fifth of 5 is 1; 0 stays 0."""
-    return math.ceil(Fraction(tolerance) * 2**TOLERANCE_BITS)
+    return math.ceil(Fraction(tolerance) * (1 << TOLERANCE_BITS))
 
 
 def _floor(t: float) -> int:
@@ -180,6 +179,6 @@ def _floor(t: float) -> int:
 
 
 def _key_of(score: float) -> int:
-    """As `_key` of the parts; the next key is that of the next float above."""
+    """As `_key` on the device; the next key is that of the next float above."""
     bits: int = struct.unpack("<I", struct.pack("<f", score + 0.0))[0]
     return bits ^ (0xFFFFFFFF if bits >> 31 else 0x80000000)

@@ -7,6 +7,7 @@ Two or three bits a pass, counted by sums of packed counters, cost fewer barrier
 Letters: `own` is a pointer to the row's scores; `keys` uint32 [TILE] are those of a row on chip, and of no meaning where
 STREAMED, for then every pass loads the scores again, tile by tile. Blocks first .. last are candidates.
 """
+# ruff: noqa: N803, PLR0913 - what a kernel reads it is given one by one, constants in capitals
 import triton
 import triton.language as tl
 
@@ -100,21 +101,21 @@ def _sums(a, b, c, d):
 @triton.jit
 def _digit_counts(own, keys, first, last, low, width, shift, TILE: tl.constexpr, STEP: tl.constexpr,
                   STREAMED: tl.constexpr):
-    """Blocks of digits 1, 3, 5, 7 and of 0, 2, 4, 6, each four numbers. A tile on chip is too short to fill 16 bits."""
+    """Blocks of digits 1 to 7. A tile on chip is too short to fill 16 bits."""
     a = tl.zeros([TILE], tl.int32)
     b, c, d = a, a, a
     if STREAMED:
         for start in range(0, last, TILE):
             found = load_keys(own, start, first, last, TILE, STEP)
             a, b, c, d = _add_counts(found, low, width, shift, a, b, c, d)
-        n0, n2, n4, n6 = _sums(a & 0xFFFF, b & 0xFFFF, c & 0xFFFF, d & 0xFFFF)
+        _, n2, n4, n6 = _sums(a & 0xFFFF, b & 0xFFFF, c & 0xFFFF, d & 0xFFFF)
         n1, n3, n5, n7 = _sums(a >> 16, b >> 16, c >> 16, d >> 16)
     else:
         a, b, c, d = _add_counts(keys, low, width, shift, a, b, c, d)
         a_sum, b_sum, c_sum, d_sum = _sums(a, b, c, d)
-        n0, n2, n4, n6 = a_sum & 0xFFFF, b_sum & 0xFFFF, c_sum & 0xFFFF, d_sum & 0xFFFF
+        n2, n4, n6 = b_sum & 0xFFFF, c_sum & 0xFFFF, d_sum & 0xFFFF
         n1, n3, n5, n7 = a_sum >> 16, b_sum >> 16, c_sum >> 16, d_sum >> 16
-    return n0, n1, n2, n3, n4, n5, n6, n7
+    return n1, n2, n3, n4, n5, n6, n7
 
 
 @triton.jit
@@ -156,7 +157,7 @@ def best_cut(own, keys, first, last, most, FLOOR: tl.constexpr, TOLERANCE: tl.co
     while (need > spare) & (need < found) & (low < high):
         width = high - low
         shift = tl.maximum(_top_bit(width) - 2, 0)
-        n0, n1, n2, n3, n4, n5, n6, n7 = _digit_counts(own, keys, first, last, low, width, shift, TILE, STEP, STREAMED)
+        n1, n2, n3, n4, n5, n6, n7 = _digit_counts(own, keys, first, last, low, width, shift, TILE, STEP, STREAMED)
         digit, above, within = _weigh(n7, need, 0, 0, found)
         digit, above, within = _weigh(n7 + n6, need, digit, above, within)
         digit, above, within = _weigh(n7 + n6 + n5, need, digit, above, within)
@@ -270,8 +271,7 @@ def taken_of(keys, low, high, need, found, seen):
     if need < found:
         rank = seen + tl.cumsum(inside, 0)
         taken = ((keys > high) | ((inside > 0) & (rank <= need))).to(tl.int32)
-        seen += tl.sum(inside, 0)
-    return taken, seen
+    return taken, seen + tl.sum(inside, 0)
 
 
 @triton.jit
