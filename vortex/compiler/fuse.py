@@ -6,7 +6,7 @@ across blocks is applied to is kept for the next launch; beside it stand only wh
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vortex.compiler.selection import rules
+from vortex.compiler.selection import EVERYTHING, rules
 from vortex.ir import Graph, Lead, Node
 from vortex.language.ops.record import find
 
@@ -35,6 +35,8 @@ class Fused:
 
 def fuse(graph: Graph) -> Fused:
     nodes, found = graph.indexer, rules(graph)
+    if any(rule.op == EVERYTHING for rule in found):          # united with others or alone: no row is ever scored
+        return Fused(rows=(), mass=(), phases=(), scores=(), saves=(), live=frozenset())
     scores = tuple(rule.score for rule in found if rule.score >= 0)
     live = reachable(nodes, [*scores, *(node for _, node in graph.saves)])
     stage = _stages(nodes)

@@ -62,6 +62,7 @@ def test_rounding_happens_into_fields_only(name: str, dtype: str) -> None:
     "return ops.threshold(q.mean(dim=1) @ cache['c'].T, 0.1)",
     "return ops.topk(q.mean(dim=1) @ cache['c'].T, k=2) | ops.topk(ops.position(), k=3)",
     "return ops.top_p(q.mean(dim=1) @ cache['c'].T, 0.5) | ops.threshold(q.max(dim=1) @ cache['hi'].T, 5.0)",
+    STATEFUL.replace("return ops.topk(new)", "return ops.topk(new) | ops.everything()"),
     "return ops.topk((q.mean(dim=1) @ cache['c'].T) * 0.0)",              # all equal
     "return ops.topk((q.mean(dim=1) @ cache['c'].T).log())",              # NaN below zero
     "return ops.topk(ops.where(ops.random() > 0.5, ops.position(), 0.0))",
