@@ -4,15 +4,17 @@ from typing import Any
 
 import torch
 
-
 from vortex.compiler.kernels.attention import block_mass
+from vortex.compiler.kernels.finish import finishes, finishing
 from vortex.compiler.kernels.generate import Texts, generate
 from vortex.compiler.kernels.launch import Launcher, programs
 from vortex.compiler.kernels.plan import KernelPlan
+from vortex.compiler.kernels.selection import launch_selection
 from vortex.compiler.kernels.sources import Types, field_name
 from vortex.compiler.kernels.statistics import OUTPUTS, TILE, overall
-from vortex.compiler.kernels.workspace import Worklist
+from vortex.compiler.kernels.workspace import Worklist, WorkShape
 from vortex.compiler.parameters import parameter_of_layer
+from vortex.compiler.selection import rules
 from vortex.config import OperatingPoint
 from vortex.ir import Graph, Node
 from vortex.language.ops.record import find
@@ -22,14 +24,17 @@ Values = dict[str, Any]
 
 
 class FlowKernels:
-    """Made for one Graph, point, and dtypes of queries and cache. Raises CompileError."""
+    """Made for one Graph, point, and dtypes of queries and cache; `fused` as TritonProgram says. Raises CompileError."""
 
-    def __init__(self, graph: Graph, point: OperatingPoint, types: Types, device: torch.device) -> None:
+    def __init__(self, graph: Graph, point: OperatingPoint, types: Types, device: torch.device, fused: bool | None = None) -> None:
         self.graph = graph
         self.point = point
         self.texts: Texts = generate(graph, point, types)
         texts = self.texts
         self._device = device
+        self._fused = fused
+        self._rules = rules(graph)
+        self._finishing: dict[int, Launcher] = {}
         self._launchers = {text.name: Launcher(text, device)
                            for text in (texts.update, texts.rows, *texts.phases, texts.score) if text is not None}
         self._constants: dict[tuple[str, int, int], torch.Tensor] = {}
@@ -40,9 +45,9 @@ class FlowKernels:
         values = {"done": done, "P": k.shape[1], **self._pools(k, v, fields, state), **self._parameters(layer, k.shape[0])}
         self._launchers["update"]((done.numel(), k.shape[0]), values)
 
-    def score(self, plan: KernelPlan, work: Worklist, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, fields: Tensors,
+    def select(self, plan: KernelPlan, work: Worklist, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, fields: Tensors,
               state: Tensors, layer: int) -> None:
-        """Scores, and state, of all rows that are scored."""
+        """Scores, state and lists of all rows that are scored."""
         shape, fused = work.shape, self.texts.fused
         if self.texts.score is None:
             return
@@ -64,7 +69,22 @@ class FlowKernels:
             self._launchers[f"phase_{at}"](grid, values)
             for index in phase.statistics:
                 self._statistic(index, work, values)
-        self._launchers["score"](grid, values)
+        if self._together(shape):
+            self._finisher(shape)(grid, values)
+        else:
+            self._launchers["score"](grid, values)
+            launch_selection(work, self._rules, self.point.block_reserved_bos, self.point.block_reserved_eos)
+
+    def _together(self, shape: WorkShape) -> bool:
+        """Do scores and selection share a launch?"""
+        assert self.texts.score is not None
+        return finishes(self.texts.score, shape.blocks) if self._fused is None else self._fused
+
+    def _finisher(self, shape: WorkShape) -> Launcher:
+        assert self.texts.score is not None
+        if shape.blocks not in self._finishing:
+            self._finishing[shape.blocks] = Launcher(finishing(self.texts.score, self._rules, shape, self.point), self._device)
+        return self._finishing[shape.blocks]
 
     def _statistic(self, index: int, work: Worklist, values: Values) -> None:
         node = self.graph.indexer[index]

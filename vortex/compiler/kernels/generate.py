@@ -3,7 +3,7 @@
 Nothing here knows a flow: text comes from the op records, joined by fuse.py's plan.
 """
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vortex.compiler.fuse import Fused, fuse
 from vortex.compiler.kernels.kernel import Constant
@@ -47,6 +47,7 @@ class Text:
     blocks: int = 1                       # of a row that it treats at once
     widest: int = 1
     covers: tuple[str, ...] = ()
+    note: str = ""
     header: str = HEADER
     constants: Mapping[str, Constant] = field(default_factory=dict)
 
@@ -250,7 +251,7 @@ def _finish(graph: Graph, point: OperatingPoint, fused: Fused) -> Finish:
             for _, node in values:
                 _each(pen, pen.shape(node), LIMIT, lambda i, j, node=node: pen.read(node, i, j) and None)  # type: ignore[misc]
             # A state may be made of another one's last value: all are read before any is written.
-            pen.writer.line(pen.writer.root, "tl.debug_barrier()")
+            pen.writer.line(pen.writer.scope_of(pen.blocks), "tl.debug_barrier()")
             for name, node in values:
                 _store_field(pen, graph, point, name, lambda i, j, node=node: pen.read(node, i, j), "ids", LIMIT)  # type: ignore[misc]
     return finish
@@ -261,8 +262,8 @@ WALK = """    for item in range(tl.program_id(0), tl.load(starts + R), tl.num_pr
         first = tl.load(items + 2 * item + 1)
         request = row // H
         head = row % H
-        end = tl.load(ends + row)
-        for part in range(first, tl.minimum(first + CHUNK, end), {blocks}):
+        end = tl.load(ends + row)"""
+PART = """        for part in range(first, tl.minimum(first + CHUNK, end), {blocks}):
             block = part + tl.arange(0, {blocks}){{AX0}}
             here = block < end
             middle = here & (block >= {bos})
@@ -276,17 +277,32 @@ def _over_blocks(graph: Graph, point: OperatingPoint, types: Types, kept: Kept, 
     """One program a work item: as many blocks at once as keep its tiles small and free of loops."""
     covers = _ops([graph.indexer[node] for node in sorted(_behind(graph.indexer, roots, kept))])
     for blocks in BLOCKS_AT_ONCE:
-        writer, own = Writer(3), set(roots)
+        writer, own, block = Writer(2), set(roots), Axis(0, 1 << 30, blocks, "block")
+        writer.over_blocks(block)
         left = Kept({n: k for n, k in kept.blocks.items() if n not in own or name == "score"}, kept.rows, kept.statistics)
         pen = NodePen(graph.indexer, writer, RowSource(graph, types, point, left),
-                      block=Axis(0, 1 << 30, blocks, "block"), limit=LIMIT, dtype=point.dtype)
+                      block=block, limit=LIMIT, dtype=point.dtype)
         for argument, type_ in WALKED:
             pen.argument(argument, type_)
         finish(pen)
         if blocks == 1 or (pen.loops == 0 and writer.widest <= LIMIT):
             break
-    head = writer.filled(WALK.format(blocks=blocks, bos=point.block_reserved_bos))
-    return _text(name, pen, f"{head}\n{writer.text()}", covers, blocks)
+    body = writer.text(PART.format(blocks=blocks, bos=point.block_reserved_bos))
+    return _text(name, pen, f"{WALK}\n{body}", covers, blocks)
+
+
+LAST = """        tl.debug_barrier()
+        done = tl.atomic_add(tickets + row, 1, sem="acq_rel") + 1
+        if done == tl.load(starts + row + 1) - tl.load(starts + row):
+            tl.store(tickets + row, 0)
+            select_row(scores, ends, most, blocks, counts, index, row, R, H, N, L)"""
+SELECTED = {"tickets": "*i32", **dict.fromkeys(("most", "blocks", "counts", "index"), "*i32"), "L": "i32"}
+
+
+def with_selection(score: Text, selection: str, rules: Sequence[str]) -> Text:
+    """`score` that ends in `selection` (a text with select_row): whoever finishes a row's last work item selects."""
+    return replace(score, body=f"{score.body}\n{LAST}", header=f"{HEADER}\n{selection}", covers=(*score.covers, *rules),
+                   arguments={**score.arguments, **SELECTED}, note="the row fits on chip: its last work item selects")
 
 
 def _behind(nodes: Sequence[Node], roots: Sequence[int], kept: Kept) -> set[int]:

@@ -13,7 +13,6 @@ from vortex.compiler.kernels.flow_kernels import FlowKernels
 from vortex.compiler.kernels.launch import interpreted
 from vortex.compiler.kernels.plan import KernelPlan, Planned
 from vortex.compiler.kernels.planner import Planner, listed, parts_of
-from vortex.compiler.kernels.selection import launch_selection
 from vortex.compiler.kernels.sources import Types, field_dtype
 from vortex.compiler.kernels.workspace import Inputs, Worklist, WorkShape, make_inputs, make_worklist
 from vortex.compiler.program import Lists, Plan
@@ -28,14 +27,17 @@ ALIGNED = 16                              # columns of tables: rows of them begi
 
 
 class TritonProgram:
-    """See Program for shapes. Right when it equals compiler/reference.py. Raises CompileError for what kernels cannot say."""
+    """See Program for shapes. Right when it equals compiler/reference.py. Raises CompileError for what kernels cannot say.
 
-    def __init__(self, graph: Graph, point: OperatingPoint, device: str = "cuda") -> None:
+    `fused`: do scores and selection share a launch? None: where rows fit on chip.
+    """
+
+    def __init__(self, graph: Graph, point: OperatingPoint, device: str = "cuda", *, fused: bool | None = None) -> None:
         if device.split(":")[0] != "cuda" and not interpreted():
             raise EngineError(f"kernels do not run on {device!r}", hint="Set TRITON_INTERPRET=1 to interpret them on a CPU.")
         self.graph = graph
         self.point = point
-        self._device = torch.device(device)
+        self._fused = fused
         self._rules = rules(graph)
         self._rank = graph.geometry.kv_lora_rank
         self._kernels: dict[Types, FlowKernels] = {}
@@ -85,9 +87,7 @@ class TritonProgram:
         kernels = self._of(q, k)
         work = self._worklist(plan, q.shape[1], layer, kernels.texts.chunk)
         q = q.contiguous()
-        kernels.score(plan, work, q, k, v, fields, state, layer)
-        if kernels.texts.score is not None:
-            launch_selection(work, self._rules, self.point.block_reserved_bos, self.point.block_reserved_eos)
+        kernels.select(plan, work, q, k, v, fields, state, layer)
         return self._lists(plan, work)
 
     def attend(self, plan: Plan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lists: Lists | None,
@@ -104,7 +104,7 @@ class TritonProgram:
     def _of(self, q: torch.Tensor, k: torch.Tensor) -> FlowKernels:
         types = Types(query=str(q.dtype).removeprefix("torch."), kv=str(k.dtype).removeprefix("torch."))
         if types not in self._kernels:
-            self._kernels[types] = FlowKernels(self.graph, self.point, types, q.device)
+            self._kernels[types] = FlowKernels(self.graph, self.point, types, q.device, self._fused)
         return self._kernels[types]
 
     def _heads_told(self, layer: int) -> int:

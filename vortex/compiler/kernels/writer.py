@@ -28,11 +28,16 @@ class Writer:
     def __init__(self, depth: int) -> None:
         self.root = Scope(depth)
         self._loops: dict[str, Scope] = {}
+        self._blocks: Scope | None = None
         self._head: list[str] = []        # indices: statements of the root may need one that is asked for later
         self._names = 0
         self._lines = 0
         self.rank = 1
         self.widest = 1                   # numbers of the largest tile
+
+    def over_blocks(self, block: Axis) -> None:
+        """From here on what varies along `block` stands in a loop of its own, which `text` gives `opening`."""
+        self._blocks = self._loops[block.name] = Scope(self.root.depth + 1, self.root)
 
     def name(self) -> str:
         self._names += 1
@@ -106,9 +111,10 @@ class Writer:
         """The shape of a tile, known when the text is filled in."""
         return "{SHAPE:" + ",".join(f"{axis.slot}={axis.width}" for axis in sorted(axes, key=lambda a: a.slot)) + "}"
 
-    def text(self) -> str:
-        """The whole body."""
-        return "\n".join(_shaped(self.filled(line), self.rank) for line in [*self._head, *self.root.lines])
+    def text(self, opening: str = "") -> str:
+        """The whole body; `opening` begins the loop over blocks."""
+        inner = [] if self._blocks is None else [opening, *self._blocks.lines]
+        return "\n".join(_shaped(self.filled(line), self.rank) for line in [*self._head, *self.root.lines, *inner])
 
 
 def _shaped(line: str, rank: int) -> str:
