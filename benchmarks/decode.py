@@ -1,6 +1,7 @@
 """Decode steps of the embedded engine: sparse against dense, and dense against torch's and transformers' own best.
 
     python benchmarks/decode.py [--contexts 8192 16384] [--batch 8] [--rounds 5] [--steps 18] [--json] [--out FOLDER]
+    python benchmarks/decode.py --gpu [...]          # whole steps on a GPU, in CUDA graphs: see decode_gpu.py
 """
 import argparse
 import itertools
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import decode_gpu
 import torch
 import torch.nn.functional as functional
 from machine import RESULTS, machine, record
@@ -25,6 +27,8 @@ from vortex.serving.checkpoint import find_checkpoint, quiet
 from vortex.serving.embedded.engine import EmbeddedEngine
 
 FLOWS = ("centroid", "quest")
+CONTEXTS = (8192, 16384)
+GPU_CONTEXTS = tuple(1 << n for n in range(12, 18))
 BLOCK = 16
 WARM_STEPS = 2
 POINT = OperatingPoint(block_size=BLOCK, topk_ratio=1 / 16)
@@ -164,15 +168,18 @@ def show(figures: Mapping[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--contexts", type=int, nargs="+", default=[8192, 16384])
+    parser.add_argument("--contexts", type=int, nargs="+")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5, help="2 or more")
     parser.add_argument("--steps", type=int, default=18, help="timed steps a round")
     parser.add_argument("--json", action="store_true", help="print the record instead of a table")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the record")
+    decode_gpu.add_options(parser)
     options = parser.parse_args()
+    if options.gpu or options.dry_run:
+        raise SystemExit(decode_gpu.run(options, options.contexts or GPU_CONTEXTS))
     torch.set_num_threads(1)
-    results = [measure(context, options) for context in options.contexts]
+    results = [measure(context, options) for context in options.contexts or CONTEXTS]
     if options.json:
         print(json.dumps({"machine": machine(1), "results": results}, indent=1))
     else:

@@ -1,6 +1,7 @@
 """How a decode step over fixed tensors is done again: replayed as a CUDA graph, or simply called once more."""
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
+from weakref import WeakSet
 
 import torch
 
@@ -44,13 +45,17 @@ class CudaGraphs:
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch
         self._pool = torch.cuda.graph_pool_handle()
+        self._alive: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
 
     def capture(self, work: Work) -> Work:
+        if not self._alive:               # a pool dies with the last graph that used it
+            self._pool = torch.cuda.graph_pool_handle()
         try:
             self._warm(work)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 found = work()
+            self._alive.add(graph)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
