@@ -231,8 +231,9 @@ def test_sizes_hold_all_and_are_few(requests: int, most: int, size: int) -> None
     assert size_for(requests, most) == size >= requests
 
 
-@pytest.mark.parametrize(("blocks", "width"), [(1, 64), (64, 64), (65, 128), (2048, 2048), (65536, 65536), (65537, 131072)])
-def test_widths_are_powers_of_two(blocks: int, width: int) -> None:
+@pytest.mark.parametrize(("blocks", "width"), [(1, 64), (64, 64), (65, 128), (600, 640), (2048, 2048), (2053, 2560),
+                                                (65536, 65536), (65537, 81920)])
+def test_widths_hold_all_and_are_few(blocks: int, width: int) -> None:
     assert width_for(blocks) == width
 
 

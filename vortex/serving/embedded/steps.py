@@ -75,8 +75,9 @@ def size_for(requests: int, most: int) -> int:
 
 
 def width_for(blocks: int) -> int:
-    """Columns of the tables that serve requests of so many blocks: a power of two, so that few widths are ever made."""
-    return max(LEAST_BLOCKS, 1 << (blocks - 1).bit_length())
+    """Columns of the tables that serve requests of so many blocks: of few sizes, and seldom a quarter too many."""
+    step = max(LEAST_BLOCKS, (1 << (blocks - 1).bit_length()) // FEW)
+    return -(-blocks // step) * step
 
 
 @dataclass(kw_only=True)
