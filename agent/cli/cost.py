@@ -60,7 +60,7 @@ def command(  # noqa: PLR0913  # an option each
     roof = Roofline(model=find_model(model), chip=find_chip(gpu), kv_itemsize_bytes=1 if kv is KvFormat.FP8 else 2,
                     assumptions=_assumptions(REALISTIC if realistic else IDEAL, assume or []))
     grid = _Grid(batches=_numbers(batch, "--batch"), contexts=_numbers(context, "--context"))
-    found = [_priced(name, roof, grid, _point(point, set or [], name)) for name in flow]
+    found = [_priced(name, roof, grid, point_of(point, set or [], name)) for name in flow]
     if plot is not None:
         from search.plot import draw_speedups  # matplotlib takes a second
 
@@ -103,7 +103,7 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _point(file: Path | None, settings: list[str], flow: str) -> OperatingPoint:
+def point_of(file: Path | None, settings: list[str], flow: str) -> OperatingPoint:
     """`file`, or the usual point with what the built-in flow asks of it; `settings` go on top."""
     base = load_point(file) if file else OperatingPoint(dtype="bfloat16").with_(**flows.settings(flows.read(flow)[2]))
     changes = with_settings(parse("", "--set"), [f"point.{setting}" for setting in settings]).body.get("point", {})

@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": "Rerun an exported candidate here and compare with its manifest.",
     "check": "Check flows and submissions: nothing is run, a second at most.",
     "same": "Are two flows one algorithm?",
+    "compile": "A flow's kernels and their machine code for GPUs, without a GPU.",
     "cost": "What a decode step costs on a GPU by arithmetic, and from which context on a flow pays.",
     "flows": "The built-in flows; or the source of one.",
     "ops": "The words of the language; or one of them.",

@@ -3,12 +3,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluator.stage import Stage, StageFactory
-from evaluator.stages import chain, numerics, retrieval, speed, static
+from evaluator.stages import chain, compile, numerics, retrieval, speed, static
 from evaluator.stages.settings import nearest
 from vortex.errors import CampaignError
 
 STAGES: Mapping[str, StageFactory] = {
-    module.NAME: module.make for module in (static, numerics, retrieval, chain, speed)
+    module.NAME: module.make for module in (static, compile, numerics, retrieval, chain, speed)
 }
 
 

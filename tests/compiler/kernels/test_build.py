@@ -89,15 +89,17 @@ def test_a_kernel_past_its_time_is_stopped_and_the_next_one_is_built(store: Stor
     assert store.answer(key, 2.0) is not None and store.answer(key, 3.0) is None
 
 
-@pytest.mark.parametrize("damage", [
-    lambda text: "", lambda text: text[:10], lambda text: text[:-1], lambda text: text.replace('"registers": ', '"registers": 9'),
-    lambda text: "{}", lambda text: "\0" * len(text)])
-def test_a_damaged_entry_is_built_anew(store: Store, damage: "object") -> None:
-    good = build.built(made.score, "sm_90")
-    path = next(store.folder.rglob(f"{key_of(made.score, 'sm_90')}.json"))
-    path.write_text(damage(path.read_text()))  # type: ignore[operator]
-    assert store.read(key_of(made.score, "sm_90")) is None
+def test_a_damaged_entry_is_built_anew(store: Store) -> None:
+    good, key = build.built(made.score, "sm_90"), key_of(made.score, "sm_90")
+    path = next(store.folder.rglob(f"{key}.json"))
+    text = path.read_text()
+    changed = text.replace('"registers": ', '"registers": 9')
+    assert changed != text and store.read(key) == good
+    for damaged in ("", text[:10], text[:-1], changed, "{}", "\0" * len(text), text + text):
+        path.write_text(damaged)
+        assert store.read(key) is None, damaged
     assert replace(build.built(made.score, "sm_90"), seconds=0) == replace(good, seconds=0)
+    assert path.read_text() != text + text
 
 
 def test_an_entry_comes_back_as_it_was_written(store: Store) -> None:

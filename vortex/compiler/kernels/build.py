@@ -30,8 +30,10 @@ def build_all(wanted: Iterable[tuple[Kernel, str]], *, processes: int = 1,
     A kernel that fails, or is not built within `limit_s`, has facts that say so. Raises CompileError and MissingExtra.
     """
     store = Store.usual()
-    jobs = {(kernel.digest, known_target(target)): (key_of(kernel, target), kernel, target) for kernel, target in wanted}
-    known = {job[0]: found for job in jobs.values() if (found := _refused(*job[1:]) or store.answer(job[0], limit_s))}
+    jobs: dict[tuple[str, str], Job] = {(kernel.digest, target): (key_of(kernel, target), kernel, known_target(target))
+                                        for kernel, target in wanted}
+    known = {key: found for key, kernel, target in jobs.values()
+             if (found := _refused(kernel, target) or store.answer(key, limit_s))}
     known |= _shared_out([job for job in jobs.values() if job[0] not in known], store, processes, limit_s)
     return {name: known[job[0]] for name, job in jobs.items()}
 

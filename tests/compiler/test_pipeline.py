@@ -1,0 +1,103 @@
+"""From a flow to its kernels' machine code, and from a kernel's facts to a verdict that can be acted on."""
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.compiler.kernels import built_kernels as made
+from vortex import flows
+from vortex.compiler import pipeline
+from vortex.compiler.cpu import CpuProgram
+from vortex.compiler.front import load_usual
+from vortex.compiler.kernels.machine_code import Built
+from vortex.compiler.kernels.report import CHIP_OF, KernelReport, Report
+from vortex.config import OperatingPoint
+from vortex.errors import CompileError, EngineError, MissingExtra
+from vortex.ir import Graph
+
+POINT = OperatingPoint(dtype="bfloat16")
+GOOD = Built(target="sm_90", registers=40, shared=1024, instructions=100)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VORTEX_CACHE", str(folder))
+
+
+def graph(name: str) -> Graph:
+    _, text, path = flows.read(name)
+    return load_usual(text, path)
+
+
+def report(*facts: Built) -> Report:
+    kernels = (made.score, made.large, made.spilling)
+    return Report(target="sm_90", kernels=tuple(KernelReport(kernel=kernel, built=built)
+                                                for kernel, built in zip(kernels, facts, strict=False)))
+
+
+def test_a_flow_is_built_once_and_told_of_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, = pipeline.reports(graph("centroid"), POINT, ["sm_90"], processes=2)
+    assert (found.code, found.refusal) == ("", None)
+    names = [one.kernel.name for one in found.kernels]
+    assert {"update", "plan", "score"} <= set(names)
+    assert all(one.built.registers and one.built.instructions for one in found.kernels)
+    monkeypatch.setattr(pipeline.build_all.__globals__["child"], "run", lambda *_, **__: pytest.fail("built again"))
+    assert pipeline.reports(graph("centroid"), POINT, ["sm_90"]) == (found,)
+
+
+def test_a_program_is_made_for_a_device() -> None:
+    assert isinstance(pipeline.compile(graph("quest"), POINT), CpuProgram)
+    with pytest.raises(EngineError, match="no Program runs on 'tpu'"):
+        pipeline.compile(graph("quest"), POINT, "tpu")
+
+
+def test_without_triton_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "find_spec", lambda name: None)
+    quest = graph("quest")
+    for asked in (lambda: pipeline.compile(quest, POINT, "cuda"), lambda: pipeline.reports(quest, POINT, ["sm_90"])):
+        with pytest.raises(MissingExtra) as refusal:
+            asked()
+        assert refusal.value.hint == "pip install 'vortex-platform[compile]'"
+
+
+def test_fp8_fields_are_refused_below_sm_89() -> None:
+    with pytest.raises(CompileError, match="fp8") as refusal:
+        pipeline.reports(graph("relu-indexer"), POINT, ["sm_80"])
+    assert refusal.value.op and "sm_90" in refusal.value.hint
+
+
+@pytest.mark.parametrize(("facts", "code", "said"), [
+    ((GOOD, GOOD), "", None),
+    ((GOOD, replace(GOOD, spill_stores=8, spill_loads=4)), "spills",
+     "kernel large.product (matmul) does not fit into the registers of sm_90: a thread keeps 8 bytes in memory"),
+    ((replace(GOOD, spill_stores=8), replace(GOOD, shared=262_144)), "shared-memory",
+     "kernel large.product (matmul) wants 262,144 bytes of shared memory, and sm_90 gives a block of threads 232,448"),
+    ((replace(GOOD, failed="timeout", seconds=60.0), replace(GOOD, shared=262_144)), "timeout",
+     "kernel good.score (mul, sum) is not built for sm_90 within 60 s"),
+    ((replace(GOOD, failed="timeout"), replace(GOOD, failed="error", message="at 2:44")), "error",
+     "kernel large.product (matmul) cannot be built for sm_90: at 2:44"),
+])
+def test_the_gravest_fault_is_the_verdict(facts: tuple[Built, ...], code: str, said: str | None) -> None:
+    found = report(*facts)
+    assert found.code == code
+    assert (found.refusal and found.refusal.message) == said
+    assert found.refusal is None or found.refusal.hint
+    assert [one["code"] for one in found.to_json()["kernels"]] == [one.code for one in facts]
+
+
+def test_a_verdict_names_the_op_where_it_is_one() -> None:
+    several, one = report(replace(GOOD, failed="error")).refusal, report(GOOD, replace(GOOD, spill_stores=4)).refusal
+    assert several is not None and several.op == ""
+    assert one is not None and one.op == "matmul"
+
+
+def test_time_is_bytes_over_bandwidth() -> None:
+    told, silent = report(GOOD, GOOD).kernels
+    assert told.time_us == pytest.approx((16 << 20) / 4.8e12 * 1e6)
+    assert silent.time_us is None
+    assert all(chip.arch == target for target, chip in CHIP_OF.items())
