@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from triton.errors import TritonError
 
 Call = Callable[[], object]
 CALLS = 24                                # of one graph, so that its launch is a small share
 GRAPH_S = 4e-3                            # what a graph may take, where one call takes longer than its share of that
 COPY_BYTES = 4 << 30
-REFUSALS = (RuntimeError, ValueError, TypeError, ImportError, NotImplementedError, AssertionError, AttributeError)
+REFUSALS = (RuntimeError, ValueError, TypeError, ImportError, NotImplementedError, AssertionError, AttributeError,
+            TritonError)
 
 
 @dataclass(frozen=True)
