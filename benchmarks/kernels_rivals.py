@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as functional
 from kernels_clock import REFUSALS, Call
-from kernels_scene import FEATURED, Copy, Data, Scene
+from kernels_scene import FEATURED, LAYER, Copy, Data, Scene
 from torch.nn.attention.flex_attention import flex_attention
 
 from vortex.compiler.cpu import CpuProgram
@@ -37,7 +37,8 @@ def dense_forms(data: Data) -> Mapping[str, Sequence[Call]]:
         return functional.scaled_dot_product_attention(q, contiguous(data, copy.k), contiguous(data, copy.v), enable_gqa=True)
 
     def flexed(copy: Copy) -> object:
-        return flex_compiled(copy.q.flatten(1, 2)[:, :, None], contiguous(data, copy.k), contiguous(data, copy.v), enable_gqa=True)
+        q = copy.q.flatten(1, 2)[:, :, None]
+        return flex_compiled(q, contiguous(data, copy.k), contiguous(data, copy.v), enable_gqa=True)
 
     found = {"torch sdpa, heads folded": each(data, folded), "torch sdpa, enable_gqa": each(data, grouped)}
     if data.copies[0].q.is_cuda and (data.batch, data.context) in FEATURED:      # compiled anew for each shape, in seconds
@@ -106,7 +107,7 @@ def unfused(scene: Scene) -> Sequence[Call]:
     program = CpuProgram(scene.graph, scene.program.point)
     plan = program.plan([data.context] * data.batch, data.tables.long(), range(data.batch))
     return [lambda at=at: program.select(plan, data.copies[at].q, data.copies[at].k, data.copies[at].v,   # type: ignore[misc]
-                                         *scene.pools[at], 3) for at in range(len(data.copies))]
+                                         *scene.pools[at], LAYER) for at in range(len(data.copies))]
 
 
 def torch_topk(scene: Scene) -> Sequence[Call]:
