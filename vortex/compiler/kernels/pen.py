@@ -102,7 +102,7 @@ class NodePen:
         name = next((name for name, known in self.tables.items() if known == tuple(numbers)), f"table_{len(self.tables)}")
         self.tables[name] = tuple(numbers)
         self.argument(name, "*i32")
-        found = self.writer.let(self.loaded(name, at.text, at.axes), at.axes, ("table", name, at.text))
+        found = self.writer.let(self.loaded(name, at.text, at.axes, other="0"), at.axes, ("table", name, at.text))
         return Index(found.text, max(numbers) + 1, at.axes)
 
     def turned(self, tile: Tile, source: Index, target: Index) -> Tile | None:
@@ -138,10 +138,10 @@ class NodePen:
     def middle(self, tile: Tile) -> Tile:
         return self.writer.let(f"tl.where(middle, {tile.text}, 0.0)", tile.axes | self.blocks)
 
-    def loaded(self, pointer: str, offset: str, axes: Axes, more: Sequence[str] = ()) -> str:
-        """A load of what is real of a tile."""
+    def loaded(self, pointer: str, offset: str, axes: Axes, more: Sequence[str] = (), other: str = "0.0") -> str:
+        """A load of what is real of a tile. `other` is a number of the pointer's kind: a whole one does not become fp8."""
         mask = masks(axes - self.blocks, [*more, *(["here"] if axes & self.blocks else [])])
-        return f"tl.load({pointer} + {offset}, mask={mask}, other=0)" if mask else f"tl.load({pointer} + {offset})"
+        return f"tl.load({pointer} + {offset}, mask={mask}, other={other})" if mask else f"tl.load({pointer} + {offset})"
 
     def factors(self, node: int, dim: int) -> tuple[int, ...]:
         found = self.nodes[node]
