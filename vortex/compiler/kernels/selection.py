@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 import triton
 
@@ -42,7 +43,7 @@ def select_row({ARGUMENTS}):
 {{branches}}'''
 ROWS = '''
 
-@triton.jit
+@triton.jit(do_not_specialize=["ROWS", "HEADS", "L"])
 def select_rows(scores, end, most, blocks, counts, index, ROWS, HEADS, N, L):
     """One program a row."""
     select_row(scores, end, most, blocks, counts, index, tl.program_id(0), ROWS, HEADS, N, L)
@@ -87,6 +88,7 @@ def launch_selection(worklist: Worklist, rules: Sequence[Rule], bos: int, eos: i
                             shape.rows, shape.heads, shape.blocks, shape.listed, num_warps=kernel.warps)
 
 
+@lru_cache(maxsize=256)
 def _kernel(rules: tuple[Rule, ...], shape: WorkShape, bos: int, eos: int) -> Kernel:
     tiles, even = tiles_of(shape.blocks), shape.blocks % ALIGNED_TO == 0
     pointers = {"scores": "*fp32", **dict.fromkeys(("end", "most", "blocks", "counts", "index"), "*i32")}
@@ -121,9 +123,9 @@ def _form(rules: Sequence[Rule], tile: int, bos: int, eos: int, step: int) -> st
     sizes = f"TILE={tile or STREAMED_TILE}, STEP={step}"
     lines = ["", "", "@triton.jit", f"def _select_{tile or 'streamed'}({ARGUMENTS}, last):",
              "    n = tl.load(blocks + row // HEADS)",
-             "    entries = index + row.to(tl.int64) * L"]
+             "    entries = index + tl.cast(row, tl.int64) * L"]
     for u, rule in enumerate(rules):
-        lines += [f"    own_{u} = scores + ({u} * ROWS + row).to(tl.int64) * N",
+        lines += [f"    own_{u} = scores + tl.cast({u} * ROWS + row, tl.int64) * N",
                   *([f"    keys = load_keys(own_{u}, 0, {bos}, last, {sizes})"] if tile else []),
                   f"    low_{u}, high_{u}, need_{u}, found_{u} = " + _cut(
                       rule, f"own_{u}, {'keys' if tile else 0}, {bos}, last, tl.load(most + {u} * ROWS + row)",
@@ -179,6 +181,6 @@ def _floor(t: float) -> int:
 
 
 def _key_of(score: float) -> int:
-    """As `_key` on the device; the next key is that of the next float above."""
-    bits: int = struct.unpack("<I", struct.pack("<f", score + 0.0))[0]
+    """As `_key` on the device, but that -0.0 has the key below 0.0's, which no score has; the next key is the next float's."""
+    bits: int = struct.unpack("<I", struct.pack("<f", score))[0]
     return bits ^ (0xFFFFFFFF if bits >> 31 else 0x80000000)
