@@ -89,6 +89,14 @@ def _compiled(kernel: Kernel, target: Target) -> tuple[Any, str]:
 
 
 def _told(error: Exception) -> str:
-    """What is wrong, without the program and the command that Triton repeats with it."""
-    text = str(error).split("Repro command")[0].strip()
-    return f"{type(error).__name__}: {text[:MOST_MESSAGE]}"
+    """The offending line and what is wrong with it, without the program and the command that Triton repeats."""
+    chain: list[BaseException] = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    reason = getattr(chain[-1], "error_message", None) or str(chain[-1])
+    said = f"{type(chain[-1]).__name__}: {reason.split('Repro command')[0].strip()[:MOST_MESSAGE]}"
+    for at in reversed(chain):                                 # the innermost that has a place
+        if getattr(at, "src", None) and hasattr(getattr(at, "node", None), "lineno"):
+            lines: list[str] = at.src.split("\n")              # type: ignore[attr-defined]
+            return f"`{lines[at.node.lineno - 1].strip()}`: {said}"  # type: ignore[attr-defined]
+    return said
