@@ -2,11 +2,14 @@
 import pytest
 import torch
 
-from tests.compiler.kernels.numerics import KernelWorld, geometry_of, made
+from tests.compiler.kernels.numerics import DEVICE, KernelWorld, geometry_of, made
 from tests.compiler.world import LAYER, built_in, written
 from vortex.compiler import reference
+from vortex.compiler.kernels.program import TritonProgram
+from vortex.compiler.kernels.workspace import Worklist
+from vortex.compiler.program import Lists
 from vortex.config import OperatingPoint
-from vortex.ir import Geometry
+from vortex.ir import Geometry, Graph
 
 GEOMETRY = Geometry(block_size=16, head_dim=32, group=2)
 POINT = OperatingPoint(topk_val=2, topk_ratio=0.25)
@@ -99,6 +102,45 @@ def test_a_program_serves_smaller_batches_after_larger_ones() -> None:
     graph, program = built_in("quest", GEOMETRY), made(built_in("quest", GEOMETRY), POINT)
     for lens in ([200, 150, 97], [33, 210], [1], [130, 17, 97]):
         KernelWorld(graph, POINT, lens, make=lambda *_: program).check()
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("body", [
+    "return ops.topk(q.mean(dim=1) @ cache['c'].T)",
+    "return ops.top_p(q.mean(dim=1) @ cache['c'].T, 0.6) | ops.topk(ops.position(), k=2)",
+])
+def test_selection_is_the_same_in_the_launch_that_scores_and_in_its_own(body: str, fused: bool) -> None:
+    def program(graph: Graph, point: OperatingPoint) -> TritonProgram:
+        return TritonProgram(graph, point, DEVICE, fused=fused)
+
+    KernelWorld(written(body, GEOMETRY), POINT, [16, 150, 200], make=program).check()
+
+
+@pytest.mark.parametrize("name", ["quest", "twilight", "running-average"])
+def test_a_plan_at_fixed_addresses_is_planned_anew_over_whatever_stood_there(name: str) -> None:
+    world = KernelWorld(built_in(name, GEOMETRY), POINT, [95, 205, 3])
+    fixed = world.program.prepare(requests=3, heads=world.heads, blocks=20, device=world.k.device)
+    for _ in range(3):
+        told, q = world.plan(), world.query()
+        fixed.inputs.lens.copy_(torch.tensor(told.lens))
+        fixed.inputs.seeds.copy_(torch.tensor(told.seeds))
+        fixed.inputs.tables[:, :told.tables.shape[1]] = told.tables
+        for planned in fixed.planned.values():
+            for tensor in poisoned(planned.worklist):
+                tensor.fill_(0x7f7f7f7f)
+        world.program.begin(fixed)
+        lists = world.program.select(fixed, q, world.k, world.v, world.fields, world.state, LAYER)
+        out = world.program.attend(fixed, q, world.k, world.v, lists, GEOMETRY.head_dim ** -0.5)
+        beyond = torch.arange(lists.index.shape[2], device=q.device) >= lists.counts[..., None]
+        known = Lists(index=lists.index.long().masked_fill(beyond, 0), counts=lists.counts.long())
+        torch.testing.assert_close(out, world.program.attend(told, q, world.k, world.v, known, GEOMETRY.head_dim ** -0.5))
+        world.judge(told, q, known)
+        world.grow()
+
+
+def poisoned(work: Worklist) -> tuple[torch.Tensor, ...]:
+    """What a step writes before it reads it; tickets are 0 between launches."""
+    return work.blocks, work.end, work.most, work.starts, work.items, work.counts, work.index, work.scores
 
 
 def test_lists_are_ascending_in_range_and_zero_beyond_their_counts() -> None:
