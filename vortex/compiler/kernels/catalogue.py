@@ -38,7 +38,7 @@ def kernels_for(graph: Graph, point: OperatingPoint, target: str, *, heads: int 
     shape = WorkShape(requests=requests, heads=heads, blocks=blocks, rules=len(found), chunk=texts.chunk,
                       listed=listed(point, found, blocks, 0, heads))
     moved = kernel_bytes(graph, point, graph.geometry, heads, requests, context, getattr(torch, types.kv).itemsize)
-    fused = texts.score is not None and finishes(texts.score, blocks)
+    fused = finishes(blocks)
     if texts.score is not None and fused:
         texts = replace(texts, score=finishing(texts.score, found, shape, point))
     own = _own(graph, point, texts, target, {**moved, "phase_0": moved.get("score", 0)})

@@ -77,8 +77,7 @@ class FlowKernels:
 
     def _together(self, shape: WorkShape) -> bool:
         """Do scores and selection share a launch?"""
-        assert self.texts.score is not None
-        return finishes(self.texts.score, shape.blocks) if self._fused is None else self._fused
+        return finishes(shape.blocks) if self._fused is None else self._fused
 
     def _finisher(self, shape: WorkShape) -> Launcher:
         assert self.texts.score is not None

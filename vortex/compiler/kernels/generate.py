@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from vortex.compiler.fuse import Fused, fuse
 from vortex.compiler.kernels.kernel import Constant
 from vortex.compiler.kernels.pen import NodePen
+from vortex.compiler.kernels.products import LEAST, pays
 from vortex.compiler.kernels.sources import (
     TRITON_NAMES,
     BlockSource,
@@ -21,6 +22,7 @@ from vortex.compiler.kernels.sources import (
 )
 from vortex.compiler.kernels.writer import Writer, elements, masks, power_of_two
 from vortex.config import OperatingPoint
+from vortex.errors import CompileError
 from vortex.ir import Graph, Node
 from vortex.language.kernel import Axis, Index, Tile, along, at, joined
 
@@ -28,10 +30,11 @@ HEADER = """import triton
 import triton.language as tl
 
 from vortex.compiler.kernels.numbers import (
-    as_bf16, as_fp8_e4m3, as_fp8_e5m2, as_fp16, as_whole, folded, larger, on_scale, smaller, stands_before, uniform,
+    add_product, as_bf16, as_fp8_e4m3, as_fp8_e5m2, as_fp16, as_whole, folded, larger, on_scale, smaller, stands_before,
+    uniform,
 )
 """
-LIMIT = 4096                              # numbers of a tile: 32 registers a thread of four warps
+LIMIT = 8192                              # numbers of a tile: 64 registers a thread of four warps
 BLOCKS_AT_ONCE = (64, 32, 16, 8, 4, 2, 1)
 LEAST_CHUNK = 32                          # blocks of one work item
 
@@ -48,6 +51,7 @@ class Text:
     widest: int = 1
     covers: tuple[str, ...] = ()
     note: str = ""
+    warps_least: int = 1
     header: str = HEADER
     constants: Mapping[str, Constant] = field(default_factory=dict)
 
@@ -58,7 +62,8 @@ class Text:
 
     @property
     def warps(self) -> int:
-        return 8 if self.widest > 2 * LIMIT else 4 if self.widest > LIMIT // 8 else 2 if self.widest > 256 else 1
+        own = 8 if self.widest > LIMIT else 4 if self.widest > LIMIT // 16 else 2 if self.widest > 256 else 1
+        return max(own, self.warps_least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +107,7 @@ def _left(fused: Fused) -> Kept:
 def _indices(pen: NodePen, rows: int, cols: int, limit: int) -> tuple[list[Axis], list[Axis]]:
     """Axes of a value that is stored: those that are there at once, and those in loops."""
     room, found = max(1, limit // elements(pen.blocks)), []
-    widths = [power_of_two(rows), power_of_two(cols)]
+    widths = [max(pen.least, power_of_two(size)) if size > 1 else 1 for size in (rows, cols)]
     while widths[0] * widths[1] > room and max(widths) > 1:
         widest = widths.index(max(widths))
         widths[widest] //= 2
@@ -159,7 +164,7 @@ def _store_field(pen: NodePen, graph: Graph, point: OperatingPoint, name: str, o
     _each(pen, (found.rows, found.cols), limit, do)
 
 
-UPDATE_LIMIT = 4 * LIMIT
+UPDATE_LIMIT = 2 * LIMIT
 
 
 def _update(graph: Graph, point: OperatingPoint, types: Types) -> Text:
@@ -189,7 +194,7 @@ def _ops(nodes: Sequence[Node]) -> tuple[str, ...]:
 
 
 def _text(name: str, pen: NodePen, body: str, covers: tuple[str, ...], blocks: int = 1) -> Text:
-    return Text(name=name, body=body, arguments=pen.arguments, tables=pen.tables, blocks=blocks, widest=pen.writer.widest,
+    return Text(name=name, body=body, arguments=pen.arguments, tables=pen.tables, blocks=blocks, constants=pen.constants, widest=pen.writer.widest,
                 covers=covers)
 
 
@@ -264,10 +269,12 @@ WALK = """    for item in range(tl.program_id(0), tl.load(starts + R), tl.num_pr
         head = row % H
         end = tl.load(ends + row)"""
 PART = """        for part in range(first, tl.minimum(first + CHUNK, end), {blocks}):
-            block = part + tl.arange(0, {blocks}){{AX0}}
+            own = part + tl.arange(0, {blocks})
+            own_ids = tl.load(tables + request * N + own, mask=own < end, other=0).to(tl.int64)
+            ids = own_ids{{AX0}}
+            block = own{{AX0}}
             here = block < end
-            middle = here & (block >= {bos})
-            ids = tl.load(tables + request * N + block, mask=here, other=0).to(tl.int64)"""
+            middle = here & (block >= {bos})"""
 WALKED = (("items", "*i32"), ("starts", "*i32"), ("ends", "*i32"), ("tables", "*i32"), ("R", "i32"), ("H", "i32"), ("N", "i32"),
           ("P", "i32"), ("CHUNK", "i32"))
 
@@ -275,16 +282,23 @@ WALKED = (("items", "*i32"), ("starts", "*i32"), ("ends", "*i32"), ("tables", "*
 def _over_blocks(graph: Graph, point: OperatingPoint, types: Types, kept: Kept, name: str, finish: Finish,
                  roots: Sequence[int]) -> Text:
     """One program a work item: as many blocks at once as keep its tiles small and free of loops."""
-    covers = _ops([graph.indexer[node] for node in sorted(_behind(graph.indexer, roots, kept))])
+    behind = sorted(_behind(graph.indexer, roots, kept))
+    covers, tensor_cores = _ops([graph.indexer[node] for node in behind]), pays(graph.indexer, behind)
     for blocks in BLOCKS_AT_ONCE:
         writer, own, block = Writer(2), set(roots), Axis(0, 1 << 30, blocks, "block")
         writer.over_blocks(block)
         left = Kept({n: k for n, k in kept.blocks.items() if n not in own or name == "score"}, kept.rows, kept.statistics)
         pen = NodePen(graph.indexer, writer, RowSource(graph, types, point, left),
                       block=block, limit=LIMIT, dtype=point.dtype)
+        pen.least = LEAST if tensor_cores else 1
         for argument, type_ in WALKED:
             pen.argument(argument, type_)
-        finish(pen)
+        try:
+            finish(pen)
+        except CompileError:
+            if blocks > 1:
+                continue
+            raise
         if blocks == 1 or (pen.loops == 0 and writer.widest <= LIMIT):
             break
     body = writer.text(PART.format(blocks=blocks, bos=point.block_reserved_bos))
@@ -296,12 +310,13 @@ LAST = """        tl.debug_barrier()
         if done == tl.load(starts + row + 1) - tl.load(starts + row):
             tl.store(tickets + row, 0)
             select_row(scores, ends, most, blocks, counts, index, row, R, H, N, L)"""
+FINISHING_WARPS = 4
 SELECTED = {"tickets": "*i32", **dict.fromkeys(("most", "blocks", "counts", "index"), "*i32"), "L": "i32"}
 
 
 def with_selection(score: Text, selection: str, rules: Sequence[str]) -> Text:
     """`score` that ends in `selection` (a text with select_row): whoever finishes a row's last work item selects."""
-    return replace(score, body=f"{score.body}\n{LAST}", header=f"{HEADER}\n{selection}", covers=(*score.covers, *rules),
+    return replace(score, warps_least=FINISHING_WARPS, body=f"{score.body}\n{LAST}", header=f"{HEADER}\n{selection}", covers=(*score.covers, *rules),
                    arguments={**score.arguments, **SELECTED}, note="the row fits on chip: its last work item selects")
 
 

@@ -35,9 +35,11 @@ class Launcher:
 
     def __init__(self, text: Text, device: torch.device) -> None:
         self._text = text
+        # bfloat16 products are wrong under the interpreter: there they are taken in float32.
+        self._constants = {name: interpreted() if name == "UPCAST" else value for name, value in text.constants.items()}
         self._function: Callable[..., Any] = getattr(module_of(text.source), text.name)
         self._tables = {name: torch.tensor(numbers, dtype=torch.int32, device=device) for name, numbers in text.tables.items()}
 
     def __call__(self, grid: Sequence[int], values: Mapping[str, object]) -> None:
         arguments = [self._tables[name] if name in self._tables else values[name] for name in self._text.arguments]
-        self._function[tuple(grid)](*arguments, **self._text.constants, num_warps=self._text.warps)  # type: ignore[index]
+        self._function[tuple(grid)](*arguments, **self._constants, num_warps=self._text.warps)  # type: ignore[index]

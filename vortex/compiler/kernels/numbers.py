@@ -103,3 +103,11 @@ def on_scale(x, most, largest: tl.constexpr):
 def stands_before(x, y, lower):
     """Is x ahead of y in the order of the largest first, equals by the lower index, NaN last?"""
     return (x > y) | ((x == x) & (y != y)) | (((x == y) | ((x != x) & (y != y))) & lower)
+
+
+@triton.jit
+def add_product(a, b, total, NARROW: tl.constexpr, UPCAST: tl.constexpr):
+    """total + a @ b. Operands that came from 16 bits go to tensor cores as such: their products are exact in float32."""
+    if NARROW == 16 and not UPCAST:
+        return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), total)
+    return tl.dot(a, b, total, input_precision="ieee")

@@ -3,6 +3,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Protocol
 
+from vortex.compiler.kernels.products import on_tensor_cores
 from vortex.compiler.kernels.writer import Writer, elements, masks, power_of_two
 from vortex.errors import CompileError
 from vortex.ir import Lead, Node
@@ -29,6 +30,9 @@ class Source(Protocol):
 
     def neighbour(self, pen: "NodePen", node: int, back: int, i: Index, j: Index) -> Tile: ...
 
+    def narrow(self, node: Node) -> bool:
+        """Does bfloat16 hold the numbers of a leaf?"""
+
 
 class NodePen:
     """A Pen (vortex/language/kernel.py) over the nodes of one program. `limit`: numbers of a tile before it is looped over."""
@@ -40,7 +44,9 @@ class NodePen:
         self.block = block
         self.arguments: dict[str, str] = {}                       # of the kernel: type by name, in order of first use
         self.tables: dict[str, tuple[int, ...]] = {}
+        self.constants: dict[str, bool] = {}
         self.loops = 0
+        self.least = 1                                            # numbers along an axis, padded
         self._source = source
         self._limit = limit
         self._dtype = dtype
@@ -149,6 +155,8 @@ class NodePen:
         return _factored(self, found, dim) if size > 1 else ()
 
     def product(self, node: Node, i: Index, j: Index) -> Tile:
+        if (made := on_tensor_cores(self, node, i, j)) is not None:
+            return made
         x, y = node.args
 
         def term(k: Index) -> Tile:
@@ -185,7 +193,7 @@ class NodePen:
     def _axes(self, sizes: Sequence[int], fixed: Axes) -> list[Axis]:
         """One for each size, in free dimensions; in loops where all at once would be more than `limit` numbers."""
         room = max(1, self._limit // elements(fixed))
-        widths = [power_of_two(size) for size in sizes]
+        widths = [max(self.least, power_of_two(size)) for size in sizes]
         while _product(widths) > room and max(widths) > 1:
             widest = widths.index(max(widths))
             widths[widest] //= 2
@@ -200,6 +208,14 @@ class NodePen:
                 self.writer.define(axis)
             found.append(axis)
         return found
+
+    def narrow(self, node: Node) -> bool:
+        return self._source.narrow(node)
+
+    def spread_over(self, tile: Tile, axes: Axes) -> Tile:
+        """With 0 beyond the ends of padded axes, and along axes that it does not vary along."""
+        return self._padded("sum", tile, sorted(axes - self.blocks, key=lambda axis: axis.slot)) \
+            if self.blocks & axes <= tile.axes else tile
 
     def _padded(self, how: str, tile: Tile, axes: Sequence[Axis]) -> Tile:
         """Spread over all `axes`, with what changes nothing beyond their ends."""

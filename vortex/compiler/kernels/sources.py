@@ -11,6 +11,7 @@ from vortex.language.kernel import Index, Tile, joined
 TRITON_TYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "float8_e4m3fn": "fp8e4nv", "float8_e5m2": "fp8e5"}
 TRITON_NAMES = {"float32": "tl.float32", "bfloat16": "tl.bfloat16", "float16": "tl.float16",
                 "float8_e4m3fn": "tl.float8e4nv", "float8_e5m2": "tl.float8e5"}
+NARROW = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 POOLS = {"k": "k", "v": "v", "latent": "k"}
 
 
@@ -54,6 +55,9 @@ class BlockSource:
 
     def kept(self, pen: NodePen, node: int, i: Index, j: Index) -> Tile | None:
         return None
+
+    def narrow(self, node: Node) -> bool:
+        return False
 
     def statistic(self, pen: NodePen, node: Node, which: int, i: Index, j: Index) -> Tile:
         raise AssertionError("forward_cache has no ops across blocks")
@@ -99,8 +103,16 @@ class RowSource:
             return self._float(pen, pool, f"{base} + ({i.text}) * {pool}_s + {j.text}", axes | pen.blocks)
         field = self.graph.field(name)
         pool = pen.argument(field_name(self.graph, name), pointer(field_dtype(self.graph, self.point, field)))
+        if field.rows * field.cols == 1:
+            return self._vector(pen, pool, "head * P + own_ids")
         base = field_base(pen, field, "ids")
         return self._float(pen, pool, f"{base} + {joined(i, field.cols, j).text}", axes | pen.blocks)
+
+    def narrow(self, node: Node) -> bool:
+        name = str(node.attr("name"))
+        if node.op == "input":
+            return self.types.query == "bfloat16"
+        return (self.types.kv if name in POOLS else field_dtype(self.graph, self.point, self.graph.field(name))) in NARROW
 
     def _noise(self, pen: NodePen) -> str:
         for name, type_ in (("seeds", "*i64"), ("lens", "*i32"), ("layer", "i32")):
@@ -114,6 +126,8 @@ class RowSource:
         rows, cols = pen.shape(node)
         if node in self.left.blocks and pen.block is not None:
             name = pen.argument(self.left.blocks[node], "*fp32")
+            if rows * cols == 1:
+                return self._vector(pen, name, "row * N + own")
             return self._float(pen, name, f"(row * N + block) * {rows * cols} + {joined(i, cols, j).text}",
                                i.axes | j.axes | pen.blocks)
         if node in self.left.rows:
@@ -136,6 +150,10 @@ class RowSource:
         text = pen.loaded(name, f"(row * N + block - {back}) * {rows * cols} + {joined(i, cols, j).text}", axes,
                           [f"(block - {back} >= {self.point.block_reserved_bos})"])
         return pen.writer.let(text, axes)
+
+    def _vector(self, pen: NodePen, pointer_: str, offset: str) -> Tile:
+        """One number a block: as a tile of more dimensions, each thread would read what its neighbours read too."""
+        return pen.writer.let(f"tl.load({pointer_} + {offset}, mask=own < end, other=0.0).to(tl.float32){{AX0}}", pen.blocks)
 
     def _float(self, pen: NodePen, pointer_: str, offset: str, axes: frozenset[object]) -> Tile:
         return pen.writer.let(f"{pen.loaded(pointer_, offset, axes)}.to(tl.float32)", axes)  # type: ignore[arg-type]
