@@ -48,8 +48,8 @@ class KernelWorld(World):
         super().grow()
 
 
-def geometry_of(name: str, block_size: int = 16, group: int = 2, head_dim: int = 32) -> Geometry:
+def geometry_of(name: str, block_size: int = 16, group: int = 2, head_dim: int = 16) -> Geometry:
     """One that the built-in flow can be traced for."""
     if name in LATENT:
-        return Geometry.of_latent(block_size, 32, 16, group)
+        return Geometry.of_latent(block_size, 16, 8, group)
     return Geometry(block_size, 64 if name in CALIBRATED else head_dim, group)

@@ -11,9 +11,9 @@ from vortex.compiler.program import Lists
 from vortex.config import OperatingPoint
 from vortex.ir import Geometry, Graph
 
-GEOMETRY = Geometry(block_size=16, head_dim=32, group=2)
+GEOMETRY = Geometry(block_size=16, head_dim=16, group=2)
 POINT = OperatingPoint(topk_val=2, topk_ratio=0.25)
-MIXED = [3, 16, 97, 200]              # fits; one block; larger than the budget of 5; larger
+MIXED = [16, 97, 130]                 # one block, which fits; more than the budget of 5 blocks; more
 STATEFUL = "s = cache.state('s', first=1.0)\nnew = s * 0.5 + q.mean(dim=1) @ cache['c'].T\ncache['s'] = new\nreturn ops.topk(new)"
 
 
@@ -21,19 +21,18 @@ STATEFUL = "s = cache.state('s', first=1.0)\nnew = s * 0.5 + q.mean(dim=1) @ cac
 @pytest.mark.parametrize("name", ["centroid", "quest"])
 def test_odd_shapes(name: str, size: int, group: int, channels: int) -> None:
     point = POINT.with_(block_size=size)
-    KernelWorld(built_in(name, geometry_of(name, size, group, channels)), point, [1, 5 * size + 1, 13 * size]).check()
+    KernelWorld(built_in(name, geometry_of(name, size, group, channels)), point, [1, 9 * size + 1]).check()
 
 
 @pytest.mark.parametrize(("size", "group"), [(1, 1), (16, 20)])
 def test_odd_shapes_of_latent_attention(size: int, group: int) -> None:
     graph = built_in("mla-centroid", Geometry.of_latent(size, 24, 8, group))
-    KernelWorld(graph, POINT.with_(block_size=size), [1, 9 * size + 1], heads=1).check()
+    KernelWorld(graph, POINT.with_(block_size=size), [1, 7 * size + 1], heads=1).check()
 
 
-@pytest.mark.parametrize("heads", [1, 3])
-@pytest.mark.parametrize("page", [1, 4])
+@pytest.mark.parametrize(("heads", "page"), [(1, 4), (3, 1)])
 def test_heads_and_pages(heads: int, page: int) -> None:
-    KernelWorld(built_in("quest", GEOMETRY), POINT, list(MIXED), heads=heads, page=page).check()
+    KernelWorld(built_in("centroid", GEOMETRY), POINT, list(MIXED), heads=heads, page=page).check()
 
 
 @pytest.mark.parametrize("changes", [
@@ -51,10 +50,10 @@ def test_budgets_are_those_of_the_point(changes: dict[str, object]) -> None:
     KernelWorld(built_in("centroid", GEOMETRY), POINT.with_(**changes), list(MIXED)).check()
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("name", ["centroid", "quest", "running-average", "twilight"])
+@pytest.mark.parametrize(("name", "dtype"), [("centroid", "bfloat16"), ("quest", "float16"), ("running-average", "bfloat16"),
+                                             ("running-average", "float16"), ("twilight", "bfloat16")])
 def test_rounding_happens_into_fields_only(name: str, dtype: str) -> None:
-    world = KernelWorld(built_in(name, GEOMETRY), POINT.with_(dtype=dtype), [120, 207])
+    world = KernelWorld(built_in(name, GEOMETRY), POINT.with_(dtype=dtype), [111])
     for _ in range(2):
         world.check()
         world.grow()
@@ -74,7 +73,7 @@ def test_rounding_happens_into_fields_only(name: str, dtype: str) -> None:
     "return ops.topk((q @ cache['p'].T).max(dim=1)[..., 1:2])",
 ])
 def test_rules_and_patterns(body: str) -> None:
-    KernelWorld(written(body, GEOMETRY), POINT, [16, 150, 200]).check()
+    KernelWorld(written(body, GEOMETRY), POINT, [16, 120]).check()
 
 
 def test_tokens_that_are_alike_are_ranked_apart() -> None:
@@ -91,7 +90,7 @@ def test_tokens_that_are_alike_are_ranked_apart() -> None:
 
 
 def test_state_lives_through_completions_and_renewals() -> None:
-    world = KernelWorld(written(STATEFUL, GEOMETRY), POINT.with_(renew_every=2), [95, 205])
+    world = KernelWorld(written(STATEFUL, GEOMETRY), POINT.with_(renew_every=2), [95, 140])
     for _ in range(5):
         world.check()
         world.grow()
@@ -99,8 +98,8 @@ def test_state_lives_through_completions_and_renewals() -> None:
 
 def test_a_program_serves_smaller_batches_after_larger_ones() -> None:
     """Its scratch is full of the last step's numbers then."""
-    graph, program = built_in("quest", GEOMETRY), made(built_in("quest", GEOMETRY), POINT)
-    for lens in ([200, 150, 97], [33, 210], [1], [130, 17, 97]):
+    graph, program = built_in("centroid", GEOMETRY), made(built_in("centroid", GEOMETRY), POINT)
+    for lens in ([130, 150, 97], [33, 160], [1], [100, 17]):
         KernelWorld(graph, POINT, lens, make=lambda *_: program).check()
 
 
@@ -113,14 +112,14 @@ def test_selection_is_the_same_in_the_launch_that_scores_and_in_its_own(body: st
     def program(graph: Graph, point: OperatingPoint) -> TritonProgram:
         return TritonProgram(graph, point, DEVICE, fused=fused)
 
-    KernelWorld(written(body, GEOMETRY), POINT, [16, 150, 200], make=program).check()
+    KernelWorld(written(body, GEOMETRY), POINT, [16, 120], make=program).check()
 
 
-@pytest.mark.parametrize("name", ["quest", "twilight", "running-average"])
+@pytest.mark.parametrize("name", ["centroid", "twilight", "running-average"])
 def test_a_plan_at_fixed_addresses_is_planned_anew_over_whatever_stood_there(name: str) -> None:
-    world = KernelWorld(built_in(name, GEOMETRY), POINT, [95, 205, 3])
-    fixed = world.program.prepare(requests=3, heads=world.heads, blocks=20, device=world.k.device)
-    for _ in range(3):
+    world = KernelWorld(built_in(name, GEOMETRY), POINT, [95, 3])
+    fixed = world.program.prepare(requests=2, heads=world.heads, blocks=20, device=world.k.device)
+    for _ in range(2):
         told, q = world.plan(), world.query()
         fixed.inputs.lens.copy_(torch.tensor(told.lens))
         fixed.inputs.seeds.copy_(torch.tensor(told.seeds))
@@ -156,7 +155,7 @@ def test_lists_are_ascending_in_range_and_zero_beyond_their_counts() -> None:
             assert bool((own[:count].diff() > 0).all()) and not bool(own[count:].any())
 
 
-@pytest.mark.parametrize("lens", [[1], [3, 16, 97, 200]])
+@pytest.mark.parametrize("lens", [[1], [3, 16, 97]])
 def test_dense_attention_reads_every_block_in_place(lens: list[int]) -> None:
     world = KernelWorld(built_in("dense", GEOMETRY), POINT, list(lens))
     plan = world.plan()

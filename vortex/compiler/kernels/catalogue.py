@@ -54,11 +54,10 @@ def _own(graph: Graph, point: OperatingPoint, texts: Texts, target: str, moved: 
     made = [_kernel(text, target, moved, note) for text, note in
             ((texts.update, "a block is complete once in many steps"), (texts.rows, "the same for all blocks of a row")) if text]
     for text, phase in zip(texts.phases, texts.fused.phases, strict=True):
-        ops = {find(graph.indexer[index].op).statistic: graph.indexer[index] for index in phase.statistics}
+        kinds = {find(graph.indexer[index].op).statistic for index in phase.statistics}
         ending = ", ".join(graph.indexer[node].op for node in phase.keeps)
         made.append(_kernel(text, target, moved, f"{ending} must be known of every block before what follows"))
-        made.extend(statistic_kernel(f"overall.{kind}", kind, float(dict(node.attrs).get("scale", 1.0)), point.block_reserved_bos)
-                    for kind, node in ops.items())
+        made.extend(statistic_kernel(f"overall.{kind}", kind, point.block_reserved_bos) for kind in sorted(kinds))
     return made + ([_kernel(texts.score, target, moved, texts.score.note)] if texts.score else [])
 
 

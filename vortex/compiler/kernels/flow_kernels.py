@@ -26,7 +26,8 @@ Values = dict[str, Any]
 class FlowKernels:
     """Made for one Graph, point, and dtypes of queries and cache; `fused` as TritonProgram says. Raises CompileError."""
 
-    def __init__(self, graph: Graph, point: OperatingPoint, types: Types, device: torch.device, fused: bool | None = None) -> None:
+    def __init__(self, graph: Graph, point: OperatingPoint, types: Types, device: torch.device,
+                 fused: bool | None = None) -> None:
         self.graph = graph
         self.point = point
         self.texts: Texts = generate(graph, point, types)
@@ -91,8 +92,8 @@ class FlowKernels:
         kept, kind = self.texts.kept, find(node.op).statistic
         scale = float(node.attr("scale")) if kind == "softmax" else 1.0
         overall[(work.shape.rows, size)](
-            values[kept.blocks[node.args[0]]], values[kept.statistics[index]], work.end, work.shape.blocks, size, scale, KIND=kind,
-            BOS=self.point.block_reserved_bos, TILE=TILE, num_warps=4)
+            values[kept.blocks[node.args[0]]], values[kept.statistics[index]], work.end, work.shape.blocks, size, scale,
+            KIND=kind, BOS=self.point.block_reserved_bos, TILE=TILE, num_warps=4)
 
     def _rooms(self, plan: KernelPlan, rows: int, blocks: int, values: Values) -> None:
         """Scratch between the launches, by the name of the argument."""

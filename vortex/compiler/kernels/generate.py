@@ -120,7 +120,7 @@ def _indices(pen: NodePen, rows: int, cols: int, limit: int) -> tuple[list[Axis]
     return [a for a in found if a.width >= a.extent], [a for a in found if a.width < a.extent]
 
 
-def _each(pen: NodePen, shape: tuple[int, int], limit: int, do: Callable[[Index, Index], None]) -> None:
+def _each(pen: NodePen, shape: tuple[int, int], limit: int, do: Callable[[Index, Index], object]) -> None:
     """`do` at every index of a value of `shape`, in loops where it is large."""
     rows, cols = shape
     whole, looped = _indices(pen, rows, cols, limit)
@@ -132,7 +132,7 @@ def _each(pen: NodePen, shape: tuple[int, int], limit: int, do: Callable[[Index,
     _within(pen, looped, frozenset(pen.blocks), lambda: do(i, j))
 
 
-def _within(pen: NodePen, loops: Sequence[Axis], around: frozenset[Axis], do: Callable[[], None]) -> None:
+def _within(pen: NodePen, loops: Sequence[Axis], around: frozenset[Axis], do: Callable[[], object]) -> None:
     if not loops:
         do()
         return
@@ -194,8 +194,8 @@ def _ops(nodes: Sequence[Node]) -> tuple[str, ...]:
 
 
 def _text(name: str, pen: NodePen, body: str, covers: tuple[str, ...], blocks: int = 1) -> Text:
-    return Text(name=name, body=body, arguments=pen.arguments, tables=pen.tables, blocks=blocks, constants=pen.constants, widest=pen.writer.widest,
-                covers=covers)
+    return Text(name=name, body=body, arguments=pen.arguments, constants=pen.constants, tables=pen.tables, blocks=blocks,
+                widest=pen.writer.widest, covers=covers)
 
 
 ROW_HEAD = """    row = tl.program_id(0).to(tl.int64)
@@ -254,7 +254,7 @@ def _finish(graph: Graph, point: OperatingPoint, fused: Fused) -> Finish:
         if fused.saves:
             values = [(name, node) for name, node in fused.saves]
             for _, node in values:
-                _each(pen, pen.shape(node), LIMIT, lambda i, j, node=node: pen.read(node, i, j) and None)  # type: ignore[misc]
+                _each(pen, pen.shape(node), LIMIT, lambda i, j, node=node: pen.read(node, i, j))  # type: ignore[misc]
             # A state may be made of another one's last value: all are read before any is written.
             pen.writer.line(pen.writer.scope_of(pen.blocks), "tl.debug_barrier()")
             for name, node in values:
@@ -316,8 +316,9 @@ SELECTED = {"tickets": "*i32", **dict.fromkeys(("most", "blocks", "counts", "ind
 
 def with_selection(score: Text, selection: str, rules: Sequence[str]) -> Text:
     """`score` that ends in `selection` (a text with select_row): whoever finishes a row's last work item selects."""
-    return replace(score, warps_least=FINISHING_WARPS, body=f"{score.body}\n{LAST}", header=f"{HEADER}\n{selection}", covers=(*score.covers, *rules),
-                   arguments={**score.arguments, **SELECTED}, note="the row fits on chip: its last work item selects")
+    return replace(score, warps_least=FINISHING_WARPS, body=f"{score.body}\n{LAST}", header=f"{HEADER}\n{selection}",
+                   covers=(*score.covers, *rules), arguments={**score.arguments, **SELECTED},
+                   note="the row fits on chip: its last work item selects")
 
 
 def _behind(nodes: Sequence[Node], roots: Sequence[int], kept: Kept) -> set[int]:

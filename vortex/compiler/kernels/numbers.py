@@ -2,6 +2,7 @@
 
 All functions take and give float32 tensors; NaN stays NaN.
 """
+# ruff: noqa: N803 - constants stand in capitals
 import triton
 import triton.language as tl
 

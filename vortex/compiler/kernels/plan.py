@@ -37,7 +37,8 @@ class KernelPlan(Plan):
             self.scratch[name] = torch.empty(shape, device=self.inputs.lens.device)
         return self.scratch[name]
 
-    def attention(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor | None, listed: int | None, rank: int) -> AttentionScratch:
+    def attention(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor | None, listed: int | None,
+                  rank: int) -> AttentionScratch:
         """Where the splits of attention leave their parts; listed None: over all blocks."""
         shape = shape_of(q, k, v, sparse=listed is not None, rank=rank)
         key = (shape, q.shape[1], listed)

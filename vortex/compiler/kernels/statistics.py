@@ -1,4 +1,5 @@
 """What an op across blocks must know of a whole row before the next launch: its largest number, its sum, its length."""
+# ruff: noqa: N803, PLR0913 - what a kernel reads it is given one by one, constants in capitals
 from pathlib import Path
 
 import triton
@@ -73,8 +74,8 @@ def overall(values, out, ends, N, size, scale, KIND: tl.constexpr, BOS: tl.const
         tl.store(out + row * size + entry + one, tl.where(end > BOS, first, 0.0))
 
 
-def statistic_kernel(name: str, kind: str, scale: float, bos: int) -> Kernel:
-    """As it is built ahead of time; `scale` is 1 but for a softmax."""
+def statistic_kernel(name: str, kind: str, bos: int) -> Kernel:
+    """As it is built ahead of time."""
     return Kernel(
         name=name, source=Path(__file__).read_text(), entry="overall", covers=(kind,),
         signature={"values": "*fp32", "out": "*fp32", "ends": "*i32", "N": "i32", "size": "i32", "scale": "fp32"},

@@ -69,8 +69,8 @@ def _conv_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
 def _tap(pen: Pen, table: tuple[tuple[float, ...], ...], i: Index, j: Index) -> Tile:
     """table[i][j], by a choice among its numbers."""
     made = pen.make(repr(float(table[0][0])))
-    for row, numbers in enumerate(table):
-        for col, number in enumerate(numbers):
+    for row, entries in enumerate(table):
+        for col, number in enumerate(entries):
             if row or col:
                 here = pen.compare(f"(({{0}} == {row}) & ({{1}} == {col}))", i, j)
                 made = pen.make("tl.where({0}, {1}, {2})", here, pen.make(repr(float(number))), made)

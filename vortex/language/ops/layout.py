@@ -126,7 +126,7 @@ def _check_mask(*, start: object, end: object, dim: object, alpha: object, beta:
 
 def _mask_kernel(pen: Pen, node: Node, i: Index, j: Index) -> Tile:
     """Only where it lies matters."""
-    attrs = dict(node.attrs)
+    attrs: dict[str, Any] = dict(node.attrs)
     place = i if attrs["dim"] == 1 else j
     inside, outside = (pen.make(repr(float(attrs[name]))) for name in ("inside", "outside"))
     held = pen.compare(f"(({{0}} >= {attrs['start']}) & ({{0}} < {attrs['stop']}))", place)

@@ -52,8 +52,7 @@ def _evaluated(reduce: "Reduction", x: "torch.Tensor", dim: int, every: int | No
 
 def reduced(pen: Pen, node: Node, how: str, form: str, i: Index, j: Index) -> Tile:
     """sum, max or min over the node's axis of a form of its operand."""
-    attrs, x = dict(node.attrs), node.args[0]
-    dim, every = attrs["dim"], attrs.get("every")
+    x, (dim, every) = node.args[0], _where(node)
     sizes = (every,) if every is not None else pen.factors(x, dim)
     groups, stay = (i, j) if dim == 1 else (j, i)
 
@@ -65,9 +64,14 @@ def reduced(pen: Pen, node: Node, how: str, form: str, i: Index, j: Index) -> Ti
     return pen.reduce(how, sizes, of, around, node.type.lead is Lead.BLOCK)
 
 
+def _where(node: Node) -> tuple[int, int | None]:
+    attrs: dict[str, Any] = dict(node.attrs)
+    return attrs["dim"], attrs.get("every")
+
+
 def _count(pen: Pen, node: Node) -> int:
-    attrs = dict(node.attrs)
-    return attrs.get("every") or pen.shape(node.args[0])[attrs["dim"] - 1]
+    dim, every = _where(node)
+    return every or pen.shape(node.args[0])[dim - 1]
 
 
 def _plainly(how: str) -> Say:
