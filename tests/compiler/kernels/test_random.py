@@ -14,7 +14,7 @@ NO_SHRINK = (Phase.explicit, Phase.reuse, Phase.generate)
 
 def judged(graph: Graph, data: st.DataObject, steps: int) -> None:
     size = graph.geometry.block_size
-    length = st.one_of(st.integers(1, 9 * size), st.integers(7 * size, 9 * size))
+    length = st.one_of(st.integers(1, 8 * size), st.integers(6 * size, 8 * size))
     world = KernelWorld(graph, data.draw(points(size)), data.draw(st.lists(length, min_size=1, max_size=2), label="lens"),
                         heads=HEADS, seed=data.draw(st.integers(0, 99)), whole=True)
     for _ in range(steps):
@@ -22,7 +22,7 @@ def judged(graph: Graph, data: st.DataObject, steps: int) -> None:
         world.grow()
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=NO_SHRINK)
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=NO_SHRINK)
 @given(graph=graphs(), data=st.data())
 def test_any_graph(graph: Graph, data: st.DataObject) -> None:
     judged(graph, data, steps=2)
