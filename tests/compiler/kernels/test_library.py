@@ -20,7 +20,8 @@ POINT = OperatingPoint(topk_val=29, topk_ratio=0.0, dtype="bfloat16")
 WIDEST = 16                               # bytes a thread can read at once
 MOVES = re.compile(r"[kv]|field_\d+")     # arguments that are pools
 APART = {("double-sparsity", "update"),    # gathers channels, one number at a time
-         ("h2o", "update")}               # reads nothing: state begins at a number
+         ("h2o", "update"),               # reads nothing: state begins at a number
+         ("loki", "update")}              # 8 bytes are all that a thread has to read of a block
 
 
 def geometry_of(name: str) -> Geometry:
