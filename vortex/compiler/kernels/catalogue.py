@@ -10,7 +10,7 @@ from vortex.compiler.kernels.generate import Text, Texts, generate
 from vortex.compiler.kernels.kernel import Kernel
 from vortex.compiler.kernels.planner import Planner, listed
 from vortex.compiler.kernels.selection import selection_kernel
-from vortex.compiler.kernels.sources import Types
+from vortex.compiler.kernels.sources import Types, field_dtype, field_name
 from vortex.compiler.kernels.statistics import statistic_kernel
 from vortex.compiler.kernels.workspace import WorkShape
 from vortex.compiler.selection import rules
@@ -41,7 +41,7 @@ def kernels_for(graph: Graph, point: OperatingPoint, target: str, *, heads: int 
     fused = finishes(blocks)
     if texts.score is not None and fused:
         texts = replace(texts, score=finishing(texts.score, found, shape, point))
-    own = _own(graph, point, texts, target, {**moved, "phase_0": moved.get("score", 0)})
+    own = _own(graph, point, texts, target, {"update": moved.get("update", 0), **_read(graph, point, texts, shape, types)})
     selecting = () if fused or texts.score is None else \
         (replace(selection_kernel(found, shape, point), bytes_moved=moved.get("select", 0)),)
     plan = Planner(found, point, shape, 0, torch.device("cpu")).kernels() if texts.score is not None else ()
@@ -59,6 +59,19 @@ def _own(graph: Graph, point: OperatingPoint, texts: Texts, target: str, moved: 
         made.append(_kernel(text, target, moved, f"{ending} must be known of every block before what follows"))
         made.extend(statistic_kernel(f"overall.{kind}", kind, point.block_reserved_bos) for kind in sorted(kinds))
     return made + ([_kernel(texts.score, target, moved, texts.score.note)] if texts.score else [])
+
+
+def _read(graph: Graph, point: OperatingPoint, texts: Texts, shape: WorkShape, types: Types) -> dict[str, int]:
+    """Bytes that each launch over blocks moves: what it reads of every scored block by the names of its arguments."""
+    geometry = graph.geometry
+    whole = geometry.block_size * geometry.head_dim * int(getattr(torch, types.kv).itemsize)
+    sizes = {"k": whole, "v": whole, "scores": 4 * shape.rules}
+    sizes |= {field_name(graph, f.name): f.rows * f.cols * int(getattr(torch, field_dtype(graph, point, f)).itemsize)
+              for f in graph.fields}
+    sizes |= {name: 4 * graph.indexer[node].type.rows * graph.indexer[node].type.cols for node, name in texts.kept.blocks.items()}
+    scored = shape.rows * (shape.blocks - point.block_reserved_eos)
+    return {text.name: scored * sum(sizes.get(name, 0) for name in text.arguments)
+            for text in (*texts.phases, texts.score) if text is not None}
 
 
 def _kernel(text: Text, target: str, moved: dict[str, int], note: str = "") -> Kernel:
