@@ -10,7 +10,7 @@ from vortex.compiler.selection import EVERYTHING, rules
 from vortex.ir import Graph, Lead, Node
 from vortex.language.ops.record import find
 
-DEAR_PRODUCT = 4096                       # multiplications of a row's own product, past which they are done once a row
+DEAR_PRODUCT = 1024                       # multiplications of a row's own product, past which they are done once a row
 
 
 @dataclass(frozen=True)
