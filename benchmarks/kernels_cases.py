@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 from kernels_clock import Call, Times
 from kernels_rivals import attend_forms, dense_forms, torch_topk, unfused
-from kernels_scene import Data, Scene
+from kernels_scene import LAYER, Data, Scene
 
+from vortex.budget import budget
 from vortex.compiler.kernels.selection import launch_selection
 from vortex.compiler.selection import fits, rules
 from vortex.compiler.step_cost import kernel_bytes
@@ -59,7 +60,7 @@ def flow_cases(data: Data, name: str, dense: Scene, rivals: bool) -> Iterator[Ca
     scene = Scene(data, name)
     point = scene.program.point
     reserved = point.block_reserved_bos + point.block_reserved_eos
-    if fits(rules(scene.graph), data.blocks, point.topk_val + reserved, reserved):
+    if fits(rules(scene.graph), data.blocks, budget(data.blocks, point, LAYER), reserved):
         return
     moved = kernel_bytes(scene.graph, point, scene.graph.geometry, data.model.kv_heads, data.batch, data.context)
     yield Case("update", {OURS: calls(data, lambda at: scene.update(at, scene.worst))}, moved.get("update", 0) * point.block_size,

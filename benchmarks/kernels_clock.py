@@ -109,7 +109,7 @@ class GraphClock:
         graph.replay()
         end.record()
         end.synchronize()
-        return begin.elapsed_time(end) / 1e3 / count
+        return float(begin.elapsed_time(end)) / 1e3 / count
 
     def bandwidth(self) -> float:
         """Bytes a second of a copy within the chip's memory: those read and those written."""

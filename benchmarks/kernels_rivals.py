@@ -40,7 +40,8 @@ def dense_forms(data: Data) -> Mapping[str, Sequence[Call]]:
         q = copy.q.flatten(1, 2)[:, :, None]
         return flex_compiled(q, contiguous(data, copy.k), contiguous(data, copy.v), enable_gqa=True)
 
-    found = {"torch sdpa, heads folded": each(data, folded), "torch sdpa, enable_gqa": each(data, grouped)}
+    found: dict[str, Sequence[Call]] = {
+        "torch sdpa, heads folded": each(data, folded), "torch sdpa, enable_gqa": each(data, grouped)}
     if data.copies[0].q.is_cuda and (data.batch, data.context) in FEATURED:      # compiled anew for each shape, in seconds
         torch.compiler.reset()
         flex_compiled = torch.compile(flex_attention, dynamic=False)

@@ -64,7 +64,7 @@ class Data:
 
     @property
     def scale(self) -> float:
-        return self.model.head_dim ** -0.5
+        return float(self.model.head_dim ** -0.5)
 
 
 def token_bytes(model: ModelSizes, dtype: torch.dtype) -> int:

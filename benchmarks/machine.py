@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def machine(threads: int) -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(), "processor": processor(), "cores": os.cpu_count(), "threads": threads,
         "system": platform.platform(terse=True), "python": platform.python_version(),
-        "torch": version("torch"), "transformers": version("transformers"),
+        **{name: version(name) for name in ("torch", "transformers") if find_spec(name) is not None},
     }
 
 
