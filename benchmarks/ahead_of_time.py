@@ -22,6 +22,7 @@ from vortex.config import OperatingPoint
 from vortex.errors import CompileError
 from vortex.flows import names, read, settings
 
+KEPT = ("name", "code", "registers", "spills", "shared", "instructions", "vectorised", "build_s")
 POINT = OperatingPoint(topk_val=29, topk_ratio=0.0, dtype="bfloat16")
 PROCESSES = 2
 
@@ -35,7 +36,13 @@ def rows_of(name: str, target: str) -> list[dict[str, Any]]:
     except CompileError as error:
         return [{"flow": name, "target": target, "name": "", "code": "refused", "message": error.message}]
     (report,) = report_kernels([(target, kernels)], processes=PROCESSES)
-    return [{"flow": name, "target": target, **row} for row in report.to_json()["kernels"]]
+    return [{"flow": name, "target": target, **{key: row[key] for key in KEPT}} for row in report.to_json()["kernels"]]
+
+
+def distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A kernel that several flows share is told once, under the first of them."""
+    told = {tuple(value for key, value in row.items() if key != "flow"): row for row in reversed(rows)}
+    return list(reversed(told.values()))
 
 
 def main() -> int:
@@ -56,7 +63,7 @@ def main() -> int:
             print(f"{target:7} {name:26} {len(rows):2} kernels, at most {most:3} registers  {'; '.join(told)}",
                   flush=True)
     seconds = time.perf_counter() - began
-    path = record(args.name, PROCESSES, {"triton": triton.__version__, "seconds": round(seconds, 1), "kernels": found})
+    path = record(args.name, PROCESSES, {"triton": triton.__version__, "seconds": round(seconds, 1), "kernels": distinct(found)})
     print(f"{len(found)} kernels in {seconds:.0f} s, {sum(bool(row['code']) for row in found)} not as they should be; {path}")
     return 0
 
