@@ -46,10 +46,7 @@ def fuse(graph: Graph) -> Fused:
         ending = [index for index in across if stage[nodes[index].args[0]] == at]
         phases.append(Phase(keeps=tuple(sorted({nodes[index].args[0] for index in ending})),
                             statistics=tuple(index for index in ending if find(nodes[index].op).statistic)))
-    dear = {index for index in live if _dear(nodes, index, stage)}
-    # What is put in order is kept as well: computed twice, equal entries could differ by rounding.
-    ordered = {nodes[index].args[0] for index in dear if nodes[index].op == "largest"}
-    return Fused(rows=tuple(index for index in sorted(dear | ordered) if not find(nodes[index].op).leaf),
+    return Fused(rows=tuple(index for index in sorted(live) if _dear(nodes, index, stage)),
                  mass=tuple(index for index in sorted(live) if nodes[index].op == "mass"),
                  phases=tuple(phases), scores=scores, saves=graph.saves, live=live)
 

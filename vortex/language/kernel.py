@@ -117,9 +117,6 @@ class Pen(Protocol):
     def index(self, tile: Tile, size: int) -> Index:
         """The whole number that a tile holds, rounded and brought into 0 .. size; NaN counts as 0."""
 
-    def turned(self, tile: Tile, source: Index, target: Index) -> Tile | None:
-        """The very numbers of a tile along `source`, along `target` in its place; None where they are not there at once."""
-
     def listed(self, numbers: Sequence[int], at: Index) -> Index:
         """numbers[at], of numbers known beforehand."""
 

@@ -111,12 +111,6 @@ class NodePen:
         found = self.writer.let(self.loaded(name, at.text, at.axes, other="0"), at.axes, ("table", name, at.text))
         return Index(found.text, max(numbers) + 1, at.axes)
 
-    def turned(self, tile: Tile, source: Index, target: Index) -> Tile | None:
-        old, new = (next(iter(index.axes)) if len(index.axes) == 1 else None for index in (source, target))
-        if old is None or new is None or old not in tile.axes or old.width != new.width or old.width < old.extent:
-            return None
-        return self.writer.let(f"tl.permute({tile.text}, {{SWAP:{old.slot},{new.slot}}})", (tile.axes - {old}) | {new})
-
     def compare(self, form: str, *indices: Index) -> Tile:
         axes = frozenset[Axis]().union(*(index.axes for index in indices))
         return self.writer.let(form.format(*(index.text for index in indices)), axes)
