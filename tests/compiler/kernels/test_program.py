@@ -5,10 +5,13 @@ import torch
 from tests.compiler.kernels.numerics import DEVICE, KernelWorld, geometry_of, made
 from tests.compiler.world import LAYER, built_in, written
 from vortex.compiler import reference
+from vortex.compiler.kernels.generate import generate
 from vortex.compiler.kernels.program import TritonProgram
+from vortex.compiler.kernels.sources import Types
 from vortex.compiler.kernels.workspace import Worklist
 from vortex.compiler.program import Lists
 from vortex.config import OperatingPoint
+from vortex.errors import CompileError
 from vortex.ir import Geometry, Graph
 
 GEOMETRY = Geometry(block_size=16, head_dim=16, group=2)
@@ -113,6 +116,22 @@ def test_selection_is_the_same_in_the_launch_that_scores_and_in_its_own(body: st
         return TritonProgram(graph, point, DEVICE, fused=fused)
 
     KernelWorld(written(body, GEOMETRY), POINT, [16, 120], make=program).check()
+
+
+def test_large_states_made_of_each_other_are_all_read_before_any_is_written() -> None:
+    """More numbers a block than a tile usually has."""
+    body = "a = cache.state('a', first=1.0)\nb = cache.state('b', first=2.0)\n" \
+           "cache['a'] = b + cache['k'] * 0.5\ncache['b'] = a\nreturn ops.topk(q.mean(dim=1) @ (a + b).mean(dim=1).T)"
+    world = KernelWorld(written(body, Geometry(block_size=16, head_dim=544, group=2)), POINT, [95], heads=1)
+    for _ in range(2):
+        world.check()
+        world.grow()
+
+
+def test_a_state_that_no_chip_holds_is_refused() -> None:
+    body = "cache['a'] = cache.state('a', first=1.0) * 0.5 + cache['k']\nreturn ops.topk(q.mean(dim=1) @ cache['c'].T)"
+    with pytest.raises(CompileError, match="131,072 numbers"):
+        generate(written(body, Geometry(block_size=128, head_dim=1024, group=2)), POINT.with_(block_size=128), Types())
 
 
 @pytest.mark.parametrize("name", ["centroid", "twilight", "running-average"])

@@ -20,7 +20,7 @@ from vortex.compiler.kernels.sources import (
     field_name,
     pointer,
 )
-from vortex.compiler.kernels.writer import Writer, elements, masks, power_of_two
+from vortex.compiler.kernels.writer import MOST_ELEMENTS, Writer, elements, masks, power_of_two
 from vortex.config import OperatingPoint
 from vortex.errors import CompileError
 from vortex.ir import Graph, Node
@@ -93,7 +93,7 @@ def generate(graph: Graph, point: OperatingPoint, types: Types) -> Texts:
         rows=_rows(graph, point, types, fused, kept) if fused.rows else None,
         phases=tuple(_over_blocks(graph, point, types, kept, f"phase_{at}", _keep(phase.keeps, kept), phase.keeps)
                      for at, phase in enumerate(fused.phases)),
-        score=_over_blocks(graph, point, types, kept, "score", _finish(graph, point, fused),
+        score=_over_blocks(graph, point, types, kept, "score", _finish(graph, point, fused, kept),
                            [*fused.scores, *(node for _, node in fused.saves)]) if fused.scores else None,
     )
 
@@ -120,10 +120,13 @@ def _indices(pen: NodePen, rows: int, cols: int, limit: int) -> tuple[list[Axis]
     return [a for a in found if a.width >= a.extent], [a for a in found if a.width < a.extent]
 
 
-def _each(pen: NodePen, shape: tuple[int, int], limit: int, do: Callable[[Index, Index], object]) -> None:
-    """`do` at every index of a value of `shape`, in loops where it is large."""
+def _each(pen: NodePen, shape: tuple[int, int], limit: int, do: Callable[[Index, Index], object], *, held: bool = False) -> None:
+    """`do` at every index of a value of `shape`, in loops where it is large. `held`: at once, or raises CompileError."""
     rows, cols = shape
     whole, looped = _indices(pen, rows, cols, limit)
+    if held and looped:
+        raise CompileError(f"a state of {rows * cols:,} numbers, made of what was saved before, does not fit on chip",
+                           hint="Save less: a mean, or a slice of it.")
     for axis in whole:
         pen.writer.define(axis)
     places = {(axis.slot, axis.extent): along(axis) for axis in (*whole, *looped)}
@@ -245,20 +248,27 @@ def _keep(nodes: Sequence[int], kept: Kept) -> Finish:
     return finish
 
 
-def _finish(graph: Graph, point: OperatingPoint, fused: Fused) -> Finish:
+def _remembers(graph: Graph, node: int, kept: Kept) -> bool:
+    """Is a state read for it in this launch?"""
+    return any(graph.indexer[index].op == "state" for index in _behind(graph.indexer, [node], kept))
+
+
+def _finish(graph: Graph, point: OperatingPoint, fused: Fused, kept: Kept) -> Finish:
     """Writes the score of every rule, then the state."""
     def finish(pen: NodePen) -> None:
         scores = pen.argument("scores", "*fp32")
         for rule, node in enumerate(fused.scores):
             _store(pen, scores, f"({rule} * R + row) * N + block", pen.read(node, at(0), at(0)), (at(0), at(0)))
         if fused.saves:
-            values = [(name, node) for name, node in fused.saves]
-            for _, node in values:
-                _each(pen, pen.shape(node), LIMIT, lambda i, j, node=node: pen.read(node, i, j))  # type: ignore[misc]
+            held = {node: _remembers(graph, node, kept) for _, node in fused.saves}
+            limit = MOST_ELEMENTS if elements(pen.blocks) == 1 else LIMIT
+            for node in (node for node, held_ in held.items() if held_):
+                _each(pen, pen.shape(node), limit, lambda i, j, node=node: pen.read(node, i, j), held=True)  # type: ignore[misc]
             # A state may be made of another one's last value: all are read before any is written.
             pen.writer.line(pen.writer.scope_of(pen.blocks), "tl.debug_barrier()")
-            for name, node in values:
-                _store_field(pen, graph, point, name, lambda i, j, node=node: pen.read(node, i, j), "ids", LIMIT)  # type: ignore[misc]
+            for name, node in fused.saves:
+                _store_field(pen, graph, point, name, lambda i, j, node=node: pen.read(node, i, j), "ids",  # type: ignore[misc]
+                             limit if held[node] else LIMIT)
     return finish
 
 
