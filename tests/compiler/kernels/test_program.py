@@ -71,6 +71,7 @@ def test_rounding_happens_into_fields_only(name: str, dtype: str) -> None:
     "return ops.topk((q.mean(dim=1) @ cache['c'].T) * 0.0)",              # all equal
     "return ops.topk((q.mean(dim=1) @ cache['c'].T).log())",              # NaN below zero
     "return ops.topk(ops.where(ops.random() > 0.5, ops.position(), 0.0))",
+    "return ops.topk(ops.where(ops.position() / 3.0 == 2.0, 1.0, 0.0))",  # a quotient that a GPU has to round as a CPU does
     "s = ops.normalize(q.mean(dim=1) @ cache['c'].T)\nreturn ops.topk(ops.conv(s, [0.5, 0.5]) * s.max(dim=0))",
     "return ops.topk((q @ cache['k'].T).max(dim=2).mean(dim=1))",         # keys themselves
     "return ops.topk((q @ cache['p'].T).max(dim=1)[..., 1:2])",

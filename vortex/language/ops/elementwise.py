@@ -65,9 +65,9 @@ def _gate_object(name: str, means: str, write: Callable[..., Any]) -> Upstream:
     return Upstream(name=name, means=means, sides=BOTH, params=(("alpha", 0.0), ("beta", 0.0)), check=numbers, write=write)
 
 
-def _operator(name: str, symbol: str, meaning: str, noun: str, evaluate: "Binary", *upstream: Upstream) -> None:
+def _operator(name: str, symbol: str, meaning: str, noun: str, evaluate: "Binary", *upstream: Upstream, kernel: str = "") -> None:
     define(Op(
-        kernel=elementwise(f"{{0}} {symbol} {{1}}"),
+        kernel=elementwise(kernel or f"{{0}} {symbol} {{1}}"),
         name=name, meaning=meaning, noun=noun, usage=f"x {symbol} y", spelling=infix(symbol), infer=broadcast,
         evaluate=lambda scope, x, y: evaluate(x, y), samples=BINARY_SAMPLES, numbers=True,
         commutative=symbol in "+*", upstream=upstream,
@@ -96,7 +96,9 @@ def _function(name: str, meaning: str, evaluate: "Unary", kernel: str, *upstream
 _operator("add", "+", "The sum.", "total", lambda x, y: x + y, ADD, ADD_MUL)
 _operator("subtract", "-", "The difference.", "difference", lambda x, y: x - y)
 _operator("multiply", "*", "The product, element by element.", "scaled", lambda x, y: x * y, MULTIPLY)
-_operator("divide", "/", "The quotient; nothing guards a division by zero.", "ratio", lambda x, y: x / y)
+# Rounded to the nearest, which Triton's plain quotient is not: position() / 3 == 2 must hold of block 6.
+_operator("divide", "/", "The quotient; nothing guards a division by zero.", "ratio", lambda x, y: x / y,
+          kernel="tl.div_rn({0}, {1})")
 _extreme("maximum", "The larger of two values, element by element; NaN if either is.", "upper",
          lambda x, y: x.maximum(y), "larger({0}, {1})")
 _extreme("minimum", "The smaller of two values, element by element; NaN if either is.", "lower",
