@@ -104,3 +104,11 @@ def test_flat_settings_count_only_where_sparsity_is_on() -> None:
     assert split_flat_kwargs({**flat, "enable_vortex_sparsity": True}) == (VortexConfig(topk_val=7), {"tp_size": 2})
     assert split_flat_kwargs({**flat, "enable_vortex_sparsity": False}) == (None, {"tp_size": 2})
     assert split_flat_kwargs(flat) == (None, {"tp_size": 2})
+
+
+def test_a_target_is_told_only_where_there_is_one() -> None:
+    """Archives hold points of before there were targets: those keep their hash."""
+    assert "target" not in OperatingPoint().model_dump() and "target" not in OperatingPoint().model_dump_json()
+    built = OperatingPoint(target="sm_90")
+    assert built.model_dump()["target"] == "sm_90" and built.hash != OperatingPoint().hash
+    assert OperatingPoint(**built.model_dump()) == built and built.with_(target=None) == OperatingPoint()

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from vortex.errors import BudgetError, PointError, Where
 
@@ -75,9 +83,13 @@ class OperatingPoint(BaseModel):
     @property
     def hash(self) -> str:
         """12 hex digits of the settings."""
-        # A point without a target keeps the hash it had before points could name one.
-        text = self.model_dump_json(exclude={"target"} if self.target is None else None)
-        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6).hexdigest()
+
+    @model_serializer(mode="wrap")
+    def _told(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A point without a target is told, and hashed, as before points could name one: archives hold such."""
+        told: dict[str, Any] = usual(self)
+        return told if self.target is not None else {name: value for name, value in told.items() if name != "target"}
 
     def with_(self, **changes: object) -> "OperatingPoint":
         """A checked copy with some settings changed. Raises PointError."""
