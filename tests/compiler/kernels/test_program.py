@@ -75,6 +75,7 @@ def test_rounding_happens_into_fields_only(name: str, dtype: str) -> None:
     "s = ops.normalize(q.mean(dim=1) @ cache['c'].T)\nreturn ops.topk(ops.conv(s, [0.5, 0.5]) * s.max(dim=0))",
     "return ops.topk((q @ cache['k'].T).max(dim=2).mean(dim=1))",         # keys themselves
     "return ops.topk((q @ cache['p'].T).max(dim=1)[..., 1:2])",
+    "return ops.topk((q @ ops.mask(cache['k'], 3, 9, dim=2).T).max(dim=2).mean(dim=1))",     # the same in every block
 ])
 def test_rules_and_patterns(body: str) -> None:
     KernelWorld(written(body, GEOMETRY), POINT, [16, 120]).check()

@@ -208,8 +208,7 @@ class NodePen:
 
     def spread_over(self, tile: Tile, axes: Axes) -> Tile:
         """With 0 beyond the ends of padded axes, and along axes that it does not vary along."""
-        return self._padded("sum", tile, sorted(axes - self.blocks, key=lambda axis: axis.slot)) \
-            if self.blocks & axes <= tile.axes else tile
+        return self._padded("sum", tile, sorted(axes, key=lambda axis: axis.slot))
 
     def _padded(self, how: str, tile: Tile, axes: Sequence[Axis]) -> Tile:
         """Spread over all `axes`, with what changes nothing beyond their ends."""
