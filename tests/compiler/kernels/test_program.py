@@ -130,6 +130,14 @@ def test_large_states_made_of_each_other_are_all_read_before_any_is_written() ->
         world.grow()
 
 
+def test_indices_of_one_size_may_differ_in_width_within_a_kernel() -> None:
+    """Beside a product on tensor cores pairs are padded to 8, beside a state there is room for two."""
+    body = "s = q @ cache['k'].T\ncache['s'] = cache.state('s', first=0.0) + cache['k'].mean(dim=1, every=2)\n" \
+           "return ops.topk(s.max(dim=2, every=2).max(dim=2).mean(dim=1))"
+    graph = written(body, Geometry(block_size=128, head_dim=64, group=2))
+    KernelWorld(graph, POINT.with_(block_size=128), [128 * 9 + 3], heads=1).check()
+
+
 def test_a_state_that_no_chip_holds_is_refused() -> None:
     body = "cache['a'] = cache.state('a', first=1.0) * 0.5 + cache['k']\nreturn ops.topk(q.mean(dim=1) @ cache['c'].T)"
     with pytest.raises(CompileError, match="131,072 numbers"):

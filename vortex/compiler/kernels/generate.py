@@ -2,12 +2,14 @@
 
 Nothing here knows a flow: text comes from the op records, joined by fuse.py's plan.
 """
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from vortex.compiler.fuse import Fused, fuse
 from vortex.compiler.kernels.kernel import Constant
-from vortex.compiler.kernels.pen import NodePen
+from vortex.compiler.kernels.pen import MOST_NODES_DEEP, NodePen
 from vortex.compiler.kernels.products import LEAST, pays
 from vortex.compiler.kernels.sources import (
     TRITON_NAMES,
@@ -37,6 +39,7 @@ from vortex.compiler.kernels.numbers import (
 LIMIT = 8192                              # numbers of a tile: 64 registers a thread of four warps
 BLOCKS_AT_ONCE = (64, 32, 16, 8, 4, 2, 1)
 LEAST_CHUNK = 32                          # blocks of one work item
+CALLS_A_NODE = 12                         # of Python, one inside the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,22 @@ class Texts:
 
 def generate(graph: Graph, point: OperatingPoint, types: Types) -> Texts:
     """Raises CompileError for a flow that cannot be said in kernels."""
+    with _deep():
+        return _generate(graph, point, types)
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    """Room for a value that is MOST_NODES_DEEP ops deep."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(usual + CALLS_A_NODE * MOST_NODES_DEEP)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
+
+
+def _generate(graph: Graph, point: OperatingPoint, types: Types) -> Texts:
     fused = fuse(graph)
     kept = _left(fused)
     return Texts(
@@ -115,7 +134,8 @@ def _indices(pen: NodePen, rows: int, cols: int, limit: int) -> tuple[list[Axis]
     for size, width in zip((rows, cols), widths, strict=True):
         if size > 1:
             looped = width < size
-            found.append(Axis(slot, size, width, f"s{pen.writer.name()[1:]}" if looped else f"x{slot}_{size}"))
+            name = f"s{pen.writer.name()[1:]}" if looped else pen.index_name(slot, size, width)
+            found.append(Axis(slot, size, width, name))
             slot += 1
     return [a for a in found if a.width >= a.extent], [a for a in found if a.width < a.extent]
 

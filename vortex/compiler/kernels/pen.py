@@ -196,12 +196,17 @@ class NodePen:
             slot = next(slot for slot in range(1, 64) if slot not in taken)
             taken.add(slot)
             loop = width < size
-            name = f"r{self.writer.name()[1:]}" if loop else f"x{slot}_{size}"
+            name = f"r{self.writer.name()[1:]}" if loop else self.index_name(slot, size, width)
             axis = Axis(slot, size, width, name)
             if not loop:
                 self.writer.define(axis)
             found.append(axis)
         return found
+
+    def index_name(self, slot: int, size: int, width: int) -> str:
+        """Of an axis that is there all at once; its width is told where room was short, for one name has one width."""
+        usual = max(self.least, power_of_two(size)) if size > 1 else 1
+        return f"x{slot}_{size}" if width == usual else f"x{slot}_{size}_{width}"
 
     def narrow(self, node: Node) -> bool:
         return self._source.narrow(node)
