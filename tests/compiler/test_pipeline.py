@@ -56,6 +56,36 @@ def test_a_program_is_made_for_a_device() -> None:
         pipeline.compile(graph("quest"), POINT, "tpu")
 
 
+LONG = """
+from vortex import ops, register, vFlow
+
+@register("long")
+class Long(vFlow):
+    def forward_cache(self, cache):
+        cache["c"] = cache["k"].mean(dim=1)
+
+    def forward_indexer(self, q, cache):
+        x = q.mean(dim=1) @ cache["c"].T
+        for i in range({}):
+            x = (x * 1.01 + i).abs()
+        return ops.topk(x)
+"""
+
+
+def test_hundreds_of_ops_in_a_row_are_one_kernel_and_thousands_are_refused() -> None:
+    kernels = pipeline.kernels_of(load_usual(LONG.format(300), "long.py"), POINT, "sm_90")
+    assert "tl.abs" in next(kernel.source for kernel in kernels if kernel.name == "score")
+    with pytest.raises(CompileError, match="more than 1,000 ops") as refusal:
+        pipeline.kernels_of(load_usual(LONG.format(1000), "long.py"), POINT, "sm_90")
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize("name", ["quest", "mla-centroid", "h2o"])
+def test_every_kernel_of_a_flow_has_a_name_of_its_own(name: str) -> None:
+    names = [kernel.name for kernel in pipeline.kernels_of(graph(name), POINT, "sm_90")]
+    assert len(set(names)) == len(names)
+
+
 def test_without_triton_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "find_spec", lambda name: None)
     quest = graph("quest")

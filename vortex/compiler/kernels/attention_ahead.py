@@ -31,7 +31,7 @@ def attention_kernels(shape: AttentionShape, *, mass: bool = False) -> tuple[Ker
 
 def _kernel(shape: AttentionShape, name: str, entry: str, signature: dict[str, str], constants: dict[str, Constant],
             note: str = "", warps: int | None = None) -> Kernel:
-    kind = "latent" if shape.rank else "sparse" if shape.sparse else "dense"
+    kind = ("latent." if shape.rank else "") + ("sparse" if shape.sparse else "dense")
     aligned = tuple(name for name, kind in signature.items() if kind[0] == "*" or name in STRIDES)
     tile = shape.tile
     ordered = {name: signature[name] for name in getattr(device_side, entry).arg_names if name in signature}

@@ -15,7 +15,7 @@ TWO = {"sum": "{0} + {1}", "max": "larger({0}, {1})", "min": "smaller({0}, {1})"
 ALONG = {"sum": "tl.sum({0}, axis={1}, keep_dims=True)", "max": "tl.reduce({0}, {1}, larger, keep_dims=True)",
          "min": "tl.reduce({0}, {1}, smaller, keep_dims=True)"}
 ROUNDED = {"float32": "{0}", "bfloat16": "as_bf16({0})", "float16": "as_fp16({0})"}
-MOST_NODES_DEEP = 200
+MOST_NODES_DEEP = 1000
 
 
 class Source(Protocol):
@@ -77,9 +77,12 @@ class NodePen:
     def _said(self, node: int, i: Index, j: Index) -> Tile:
         found = self.nodes[node]
         say = find(found.op).kernel
-        self._deep += 1
-        if say is None or self._deep > MOST_NODES_DEEP:
+        if say is None:
             raise CompileError(f"{found.op} cannot be said in a kernel here", op=found.op)
+        self._deep += 1
+        if self._deep > MOST_NODES_DEEP:
+            raise CompileError(f"more than {MOST_NODES_DEEP:,} ops are applied one after the other, {found.op} among them",
+                               hint="Use fewer ops in a row.", op=found.op)
         try:
             return say(self, found, i, j)
         finally:

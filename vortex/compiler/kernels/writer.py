@@ -68,7 +68,8 @@ class Writer:
             scope.known[key] = tile
         self.widest = max(self.widest, elements(axes))
         if elements(axes) > MOST_ELEMENTS:
-            raise CompileError(f"a kernel would hold {elements(axes):,} numbers at once")
+            raise CompileError(f"a kernel would hold {elements(axes):,} numbers at once",
+                               hint="Sum before what is large is taken apart, or keep a smaller summary.")
         return tile
 
     def line(self, scope: Scope, text: str) -> None:
