@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.cli.cost import Settings, find_model, point_of
+from agent.cli.cost import Settings, find_model, graph_for, point_of
 from agent.cli.options import FlowName, Json
 from agent.cli.text import columns, to_json
 from vortex import flows
@@ -85,7 +85,7 @@ def _graph(flow: str, model: str | None, block_size: int, head_dim: int | None, 
     if head_dim or group:
         raise PointError("--model says what head_dim and group are", hint="Leave --head-dim and --group out, or --model.")
     sizes = find_model(model)
-    return load(text, path, sizes.geometry(block_size)), sizes.pool_heads
+    return graph_for(flow, sizes, block_size)[1], sizes.pool_heads
 
 
 def _line(graph: Graph, one: Report) -> str:

@@ -19,6 +19,7 @@ from vortex.compiler.roofline import IDEAL, REALISTIC, Assumptions, Roofline
 from vortex.compiler.shapes import MODELS, ModelSizes
 from vortex.config import OperatingPoint, load_point, make_point
 from vortex.errors import ModelError, PointError
+from vortex.ir import Graph
 from vortex.language.calls import nearest
 
 UNITS = {"k": 2**10, "m": 2**20}
@@ -133,12 +134,18 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _priced(name: str, roof: Roofline, grid: _Grid, point: OperatingPoint) -> Priced:
-    """Raises FlowError, and ModelError where model and flow differ in how they keep attention."""
-    short, text, path = flows.read(name)
-    geometry = roof.model.geometry(point.block_size)
+def graph_for(flow: str, model: ModelSizes, block_size: int) -> tuple[str, Graph]:
+    """Its name, and the Graph at the model's sizes. Raises FlowError, and ModelError where the two differ in how they keep
+    attention."""
+    short, text, path = flows.read(flow)
+    geometry = model.geometry(block_size)
     graph = load(text, path, geometry)
     if graph.geometry != geometry:
-        raise ModelError(f"{short} is written for latent attention, and {roof.model.name} keeps keys and values",
+        raise ModelError(f"{short} is written for latent attention, and {model.name} keeps keys and values",
                          hint="With latents: " + ", ".join(m.name for m in MODELS.values() if m.latent) + ".")
+    return short, graph
+
+
+def _priced(name: str, roof: Roofline, grid: _Grid, point: OperatingPoint) -> Priced:
+    short, graph = graph_for(name, roof.model, point.block_size)
     return Priced.of(short, graph, point, roof, [(b, c) for b in grid.batches for c in grid.contexts])

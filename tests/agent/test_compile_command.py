@@ -41,6 +41,7 @@ def test_a_flow_is_told_of_in_a_line_in_a_table_and_as_json(folder: Path, tmp_pa
     (["relu-indexer", "--arch", "sm_80"], "fp8"),
     (["qest"], "Did you mean quest?"),
     (["quest", "--model", "qwen3-1.7b", "--group", "2"], "Leave --head-dim and --group out"),
+    (["mla-centroid", "--model", "qwen3-8b"], "With latents: "),
     (["quest", "--set", "topk_vla=3"], "Did you mean topk_val?"),
     (["quest", "--block-size", "24"], "power of two"),
     (["centroid", "--to", "/proc/nowhere"], "cannot write to /proc/nowhere"),
