@@ -25,7 +25,7 @@ class Kernel:
     constants: Mapping[str, Constant] = field(default_factory=dict)
     aligned: tuple[str, ...] = ()
     warps: int = 4
-    stages: int = 2
+    stages: int = 3
     contraction: bool = True                                      # may a product and a sum become one rounding?
     covers: tuple[str, ...] = ()                                  # what was fused into it, for the report
     note: str = ""                                                # why it stands alone, where it does

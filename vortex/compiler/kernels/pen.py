@@ -173,7 +173,8 @@ class NodePen:
         looped = [axis for axis in axes if axis.width < axis.extent]
         if not looped:
             return self._folded(how, self._padded(how, of(index), axes), axes)
-        self.loops += 1
+        # What is the same for all blocks is computed before them: its loops cost no block anything.
+        self.loops += self.blocks <= fixed and self.block is not None
         home, total = self.writer.scope_of(fixed), self.writer.name()
         begin = len(home.lines)
         with ExitStack() as stack:
