@@ -10,7 +10,7 @@ from agent.cli.cost import Settings, find_model, graph_for, point_of
 from agent.cli.options import FlowName, Json
 from agent.cli.text import columns, to_json
 from vortex import flows
-from vortex.compiler.front import load, load_usual
+from vortex.compiler.front import latent_of, load, load_usual
 from vortex.compiler.kernels.machine_code import SHARED_LIMIT
 from vortex.compiler.kernels.report import CHIP_OF, KernelReport, Report
 from vortex.compiler.kernels.store import Store, key_of
@@ -81,7 +81,8 @@ def _graph(flow: str, model: str | None, block_size: int, head_dim: int | None, 
     _, text, path = flows.read(flow)
     if model is None:
         usual = Geometry(block_size, head_dim or Geometry().head_dim, group or Geometry().group)
-        return load(text, path, usual) if head_dim or group else load_usual(text, path, block_size=block_size), HEADS
+        return load(text, path, usual, latent=latent_of(block_size, head_dim, group)) if head_dim or group else \
+            load_usual(text, path, block_size=block_size), HEADS
     if head_dim or group:
         raise PointError("--model says what head_dim and group are", hint="Leave --head-dim and --group out, or --model.")
     sizes = find_model(model)

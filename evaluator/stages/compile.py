@@ -10,7 +10,7 @@ from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem
 from evaluator.stages.settings import StageSettings, read_settings
 from vortex.compiler.kernels.machine_code import CODES
-from vortex.compiler.kernels.report import HINTS
+from vortex.compiler.kernels.report import hint
 from vortex.compiler.pipeline import reports
 from vortex.config import OperatingPoint
 from vortex.errors import CompileError
@@ -97,8 +97,8 @@ class CompileStage:
         if not faults:
             return StageResult(stage=NAME, status=Status.OK, facts=facts)
         at, worst = min(faults, key=lambda fault: fault[0])
-        return StageResult(stage=NAME, status=Status.COMPILE, code=CODES[at], message=f"{worst['message']}. {HINTS[CODES[at]]}",
-                           facts=facts)
+        return StageResult(stage=NAME, status=Status.COMPILE, code=CODES[at], facts=facts,
+                           message=f"{worst['message']}. {hint(CODES[at], worst['name'])}")
 
 
 def make(settings: Mapping[str, Any]) -> CompileStage:

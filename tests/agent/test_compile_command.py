@@ -53,6 +53,11 @@ def test_a_mistake_of_the_user_is_one_message_and_exit_code_2(folder: Path, word
     assert "Traceback" not in done.stderr
 
 
+def test_a_latent_flow_is_built_at_the_channels_and_heads_asked_for(folder: Path, tmp_path: Path) -> None:
+    assert vortex(folder, "mla-centroid", "--head-dim", "96", "--group", "2", "--to", tmp_path / "new").returncode == 0
+    assert "96" in (tmp_path / "new" / "mla-centroid.update.sm_90.py").read_text()
+
+
 def test_a_refusal_is_json_where_json_was_asked_for(folder: Path) -> None:
     done = vortex(folder, "relu-indexer", "--arch", "sm_80", "--json")
     assert (done.returncode, json.loads(done.stderr)["code"]) == (2, "CompileError")

@@ -72,6 +72,13 @@ class Long(vFlow):
 """
 
 
+def test_no_flow_is_blamed_for_the_kernel_that_attends() -> None:
+    spilling = replace(GOOD, spill_stores=8, spill_loads=8)
+    attend = KernelReport(kernel=replace(made.score, name="attention.sparse.direct"), built=spilling)
+    found = Report(target="sm_90", kernels=(attend,))
+    assert found.refusal is not None and "no flow changes it" in found.refusal.hint
+
+
 def test_hundreds_of_ops_in_a_row_are_one_kernel_and_thousands_are_refused() -> None:
     kernels = pipeline.kernels_of(load_usual(LONG.format(300), "long.py"), POINT, "sm_90")
     assert "tl.abs" in next(kernel.source for kernel in kernels if kernel.name == "score")

@@ -77,7 +77,7 @@ def _read(graph: Graph, point: OperatingPoint, texts: Texts, shape: WorkShape, t
 def _kernel(text: Text, target: str, moved: dict[str, int], note: str = "") -> Kernel:
     if int(target.removeprefix("sm_")) < OLDEST_WITH_E4M3 and any(type_ == "*fp8e4nv" for type_ in text.arguments.values()):
         raise CompileError(f"kernel {text.name} ({', '.join(text.covers)}) reads or writes fp8 (e4m3), and {target} has no such "
-                           "type",
+                           "type", op="quantize" if "quantize" in text.covers else "",
                            hint='Quantize to "int8" or "fp8_e5m2", keep KV in bfloat16, or name a target from sm_90 on.')
     aligned = tuple(name for name, type_ in text.arguments.items() if type_.startswith("*") or name in STRIDES)
     return Kernel(name=text.name, source=text.source, entry=text.name, signature=text.arguments, constants=text.constants,

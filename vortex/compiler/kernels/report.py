@@ -18,6 +18,14 @@ HINTS = {
     "spills": "Make the values of one block smaller: reduce over tokens or query heads before combining, or keep a smaller "
               "summary.",
 }
+ATTENTION = "attention."
+NOT_THE_FLOW = ("This kernel attends to what a flow selects, and no flow changes it: name fewer channels or query heads, or "
+                "another target.")
+
+
+def hint(code: str, kernel: str) -> str:
+    """What to do about a fault of the kernel of this name."""
+    return NOT_THE_FLOW if kernel.startswith(ATTENTION) else HINTS[code]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +89,7 @@ class Report:
         if worst is None:
             return None
         covers = worst.kernel.covers
-        return CompileError(worst.fault, hint=HINTS[worst.code], op=covers[0] if len(covers) == 1 else "")
+        return CompileError(worst.fault, hint=hint(worst.code, worst.kernel.name), op=covers[0] if len(covers) == 1 else "")
 
     def to_json(self) -> dict[str, Any]:
         return {"target": self.target, "chip": CHIP_OF[self.target].name, "ok": not self.code, "code": self.code,
