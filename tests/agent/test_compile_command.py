@@ -8,11 +8,6 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 def vortex(folder: Path, *words: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-m", "agent.cli.main", "compile", *map(str, words)], capture_output=True, text=True,
                           timeout=120, env={**os.environ, "VORTEX_CACHE": str(folder)})

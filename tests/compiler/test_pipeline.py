@@ -1,6 +1,5 @@
 """From a flow to its kernels' machine code, and from a kernel's facts to a verdict that can be acted on."""
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,18 +14,9 @@ from vortex.config import OperatingPoint
 from vortex.errors import CompileError, EngineError, MissingExtra
 from vortex.ir import Graph
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 POINT = OperatingPoint(dtype="bfloat16")
 GOOD = Built(target="sm_90", registers=40, shared=1024, instructions=100)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VORTEX_CACHE", str(folder))
 
 
 def graph(name: str) -> Graph:

@@ -16,11 +16,11 @@ from vortex import flows
 from vortex.compiler.front import load
 from vortex.compiler.kernels.kernel import Kernel
 from vortex.compiler.kernels.report import HINTS
-from vortex.compiler.pipeline import report_kernels
 from vortex.config import OperatingPoint
-from vortex.errors import CampaignError
+from vortex.errors import CampaignError, CompileError
 from vortex.ir import Geometry, Graph
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 POINT = OperatingPoint(topk_ratio=0.125, target="sm_90")
 
 
@@ -29,16 +29,6 @@ def cluster() -> Iterator[LocalCluster]:
     opened = LocalCluster()
     yield opened
     opened.stop()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VORTEX_CACHE", str(folder))
 
 
 def graph(name: str) -> Graph:
@@ -54,8 +44,7 @@ def judge(cluster: LocalCluster, flow: Graph | None, point: OperatingPoint = POI
 
 def serve(monkeypatch: pytest.MonkeyPatch, *kernels: Kernel) -> None:
     """Has the stage find these kernels, whatever the flow."""
-    monkeypatch.setattr(stage_file, "reports", lambda graph, point, targets, *, limit_s, **_: report_kernels(
-        [(target, kernels) for target in targets], limit_s=limit_s))
+    monkeypatch.setattr(stage_file, "kernels_of", lambda *_, **__: kernels)
 
 
 def test_a_flow_is_built_for_the_target_and_what_was_found_is_kept(cluster: LocalCluster) -> None:
@@ -69,7 +58,7 @@ def test_a_flow_is_built_for_the_target_and_what_was_found_is_kept(cluster: Loca
 
 
 def test_without_a_target_nothing_is_built(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage_file, "reports", lambda *_, **__: pytest.fail("built"))
+    monkeypatch.setattr(stage_file, "report_kernels", lambda *_, **__: pytest.fail("built"))
     result = judge(cluster, graph("quest"), OperatingPoint())
     assert (result.status, result.facts["note"]) == (Status.OK, "the point names no target")
     assert judge(cluster, None).status is Status.OK
@@ -101,6 +90,17 @@ def test_what_the_target_has_no_type_for_is_refused_with_what_works(cluster: Loc
     result = judge(cluster, graph("relu-indexer"), POINT.with_(target="sm_80"))
     assert (result.status, result.code) == (Status.COMPILE, "error")
     assert "fp8" in result.message and "sm_90" in result.message
+
+
+def test_a_folder_that_cannot_be_written_is_no_fault_of_the_flow(cluster: LocalCluster, tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VORTEX_CACHE", "/proc/nowhere")
+    with pytest.raises(CompileError, match="no folder for built kernels"):
+        judge(cluster, graph("quest"))
+    (tmp_path / "sources").touch()
+    monkeypatch.setenv("VORTEX_CACHE", str(tmp_path))
+    with pytest.raises(CompileError, match="kernels cannot be built on this machine"):
+        judge(cluster, graph("quest"))
 
 
 def test_a_verdict_follows_from_rows_alone() -> None:

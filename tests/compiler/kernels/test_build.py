@@ -27,14 +27,8 @@ print(json.dumps([dataclasses.asdict(one) for one in found.values()]))
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
-def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("VORTEX_CACHE", str(folder))
+def store(own_cache: Path) -> Store:
     return Store.usual()
 
 
