@@ -73,6 +73,8 @@ class Worker:
         assert self._answers is not None, "begin comes first"
         try:
             return next(self._answers, None)
+        except JobError:                          # the stage knows whose fault it was
+            raise
         except Exception as error:
             raise _fault(error, Status.CRASH) from error
 

@@ -9,11 +9,12 @@ from pydantic import Field
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem
 from evaluator.stages.settings import StageSettings, read_settings
+from evaluator.worker import JobError
 from vortex.compiler.kernels.machine_code import CODES
 from vortex.compiler.kernels.report import hint
-from vortex.compiler.pipeline import reports
+from vortex.compiler.pipeline import kernels_of, report_kernels
 from vortex.config import OperatingPoint
-from vortex.errors import CompileError
+from vortex.errors import CompileError, MissingExtra, VortexError
 from vortex.ir import Graph
 from vortex.serving.engine import Engine
 
@@ -47,7 +48,8 @@ class CompileStage:
 
     def run(self, engine: Engine, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
             done: Collection[tuple[str, int]]) -> Generator[Answered, None, None]:
-        """Builds in limited children. A flow that kernels cannot say is an answer; a missing library is not."""
+        """Builds in limited children. A flow that kernels cannot say is an answer; a missing library, or a folder that cannot
+        be written, is not."""
         if graph is None:
             return
         for problem in problems:
@@ -58,10 +60,15 @@ class CompileStage:
 
     def _built(self, graph: Graph, point: OperatingPoint, target: str) -> Mapping[str, Any]:
         try:
-            found, = reports(graph, point, [target], heads=self.settings.kv_heads, kv_dtype=self.settings.kv_dtype,
-                             limit_s=self.settings.kernel_s)
+            kernels = kernels_of(graph, point, target, heads=self.settings.kv_heads, kv_dtype=self.settings.kv_dtype)
         except CompileError as error:
             return {"kernels": [], "refused": error.report()}
+        except MissingExtra as error:
+            raise _of_the_machine(error) from error
+        try:
+            found, = report_kernels([(target, kernels)], limit_s=self.settings.kernel_s)
+        except CompileError as error:
+            raise _of_the_machine(error) from error
         kept = ("name", "code", "registers", "spills", "shared", "shared_limit", "vectorised", "time_us", "message")
         return {"kernels": [{name: kernel[name] for name in kept} for kernel in found.to_json()["kernels"]], "refused": ""}
 
@@ -99,6 +106,10 @@ class CompileStage:
         at, worst = min(faults, key=lambda fault: fault[0])
         return StageResult(stage=NAME, status=Status.COMPILE, code=CODES[at], facts=facts,
                            message=f"{worst['message']}. {hint(CODES[at], worst['name'])}")
+
+
+def _of_the_machine(error: VortexError) -> JobError:
+    return JobError(Status.INFRASTRUCTURE, error.code, error.report())
 
 
 def make(settings: Mapping[str, Any]) -> CompileStage:

@@ -131,6 +131,27 @@ def test_children_share_a_long_list() -> None:
     assert not any(one.code for one in found.values())
 
 
+INTERRUPTED = """
+from tests.compiler.kernels import built_kernels as made
+from vortex.compiler.kernels.build import build_all
+
+print("begun", flush=True)
+try:
+    build_all([(made.endless, "sm_90"), (made.endless, "sm_100")], processes=2, limit_s=600.0)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interruption_does_not_wait_for_compilers() -> None:
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "interrupted\n")
+
+
 def test_an_unknown_chip_is_refused() -> None:
     with pytest.raises(CompileError, match="not built for sm_70") as refusal:
         build.built(made.score, "sm_70")

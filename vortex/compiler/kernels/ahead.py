@@ -12,8 +12,9 @@ from typing import Any
 from vortex.compiler.kernels.kernel import Kernel
 from vortex.compiler.kernels.machine_code import Built, facts
 from vortex.compiler.kernels.modules import module_of
-from vortex.compiler.kernels.store import Store
+from vortex.compiler.kernels.store import HINT, Store
 from vortex.config import Target
+from vortex.errors import CompileError
 
 Job = tuple[str, Kernel, Target]             # key in the store, kernel, target
 WARP = 32
@@ -62,8 +63,10 @@ def _attempt(kernel: Kernel, target: Target) -> tuple[Built, str]:
         told = facts(log, compiled.asm["ptx"], compiled.asm["cubin"])
         seconds = round(time.perf_counter() - started, 3)
         return Built(target=target, shared=compiled.metadata.shared, seconds=seconds, **told), compiled.asm["ptx"]
-    except (MemoryError, OSError):                             # of this machine, not of the kernel
+    except MemoryError:                                        # of this machine, not of the kernel; so is an OSError
         raise
+    except OSError as error:
+        raise CompileError(f"kernels cannot be built on this machine: {error}", hint=HINT) from error
     # A fence: Triton has no one class of failures, and whatever it raises of a kernel is the kernel's.
     except Exception as error:
         seconds = round(time.perf_counter() - started, 3)

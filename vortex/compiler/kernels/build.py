@@ -3,6 +3,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 from vortex import child
 from vortex.compiler.kernels.ahead import WAITING, Job, build_jobs
@@ -61,16 +62,22 @@ def _shared_out(jobs: Sequence[Job], store: Store, processes: int, limit_s: floa
         return {}
     with tempfile.TemporaryDirectory(prefix="vortex-build-", ignore_cleanup_errors=True) as scratch:
         if len(shares) == 1:
-            return _batch(shares[0], store, scratch, limit_s)             # here, so that Ctrl-C ends it at once
+            return _batch(shares[0], store, scratch, limit_s, Event())    # here: a share of one needs no thread
+        stop = Event()
         with ThreadPoolExecutor(len(shares)) as threads:
-            done = threads.map(lambda share: _batch(share, store, scratch, limit_s), shares)
-            return {key: facts for share in done for key, facts in share.items()}
+            done = threads.map(lambda share: _batch(share, store, scratch, limit_s, stop), shares)
+            try:
+                return {key: facts for share in done for key, facts in share.items()}
+            except KeyboardInterrupt:                                     # the threads would wait for their children
+                stop.set()
+                child.end_all()
+                raise
 
 
-def _batch(jobs: Sequence[Job], store: Store, scratch: str, limit_s: float) -> dict[str, Built]:
+def _batch(jobs: Sequence[Job], store: Store, scratch: str, limit_s: float, stop: Event) -> dict[str, Built]:
     """Built by one child, and by another one from where it died."""
     found: dict[str, Built] = {}
-    while len(found) < len(jobs):
+    while len(found) < len(jobs) and not stop.is_set():
         rest = jobs[len(found):]
         failure, lived_s = _run(rest, store, scratch, limit_s)
         for job in rest:
