@@ -14,19 +14,29 @@ from pathlib import Path
 import torch
 from machine import RESULTS
 
+from vortex.compiler.shapes import MODELS
+from vortex.flows import names
+
 SHAPES = ("qwen3-1.7b", "qwen3-4b", "qwen3-8b")
 BATCHES = (1, 4, 16, 32, 64, 128)
 CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072)
 FLOWS = ("centroid", "quest")
 
 
+def count(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(SHAPES))
-    parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES))
-    parser.add_argument("--contexts", type=int, nargs="+", default=list(CONTEXTS))
-    parser.add_argument("--flows", nargs="+", default=list(FLOWS))
-    parser.add_argument("--rounds", type=int, default=20, help="timed replays of each graph")
+    parser.add_argument("--models", nargs="+", default=list(SHAPES), metavar="MODEL", choices=list(MODELS), help=" ".join(MODELS))
+    parser.add_argument("--batches", type=count, nargs="+", default=list(BATCHES))
+    parser.add_argument("--contexts", type=count, nargs="+", default=list(CONTEXTS))
+    parser.add_argument("--flows", nargs="+", default=list(FLOWS), metavar="FLOW", choices=names(), help="built-in flows")
+    parser.add_argument("--rounds", type=count, default=20, help="timed replays of each graph")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no further point of the grid is begun after these")
     parser.add_argument("--no-rivals", action="store_true", help="time ours alone")
     parser.add_argument("--no-check", action="store_true", help="leave the comparison with the reference out")

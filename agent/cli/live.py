@@ -18,7 +18,7 @@ from search.candidate import Candidate
 from search.frontier import Standing
 from search.words import share_text
 
-WIDTH = 14                            # of a stage's cell
+WIDTH = 16                            # of a stage's cell
 
 
 class Lines(Quiet):
