@@ -55,7 +55,7 @@ def test_what_a_child_started_dies_with_it(tmp_path: Path) -> None:
     command = f"echo $$ > {mark}; exec sleep 60"
     with pytest.raises(ChildTimeout):
         child.run(subprocess.call, command, -1, None, None, None, None, None, True, True, wall_s=1, memory_bytes=MEMORY)
-    assert not _runs(int(mark.read_text()))
+    assert _ends(mark)
 
 
 def test_a_child_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
@@ -70,10 +70,7 @@ def test_a_child_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     assert _runs(int(mark.read_text()))
     parent.kill()
     parent.wait()
-    until = time.monotonic() + 10
-    while _runs(int(mark.read_text())) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not _runs(int(mark.read_text()))
+    assert _ends(mark)
 
 
 def test_a_long_answer_comes_back_whole() -> None:
@@ -83,3 +80,11 @@ def test_a_long_answer_comes_back_whole() -> None:
 def _runs(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def _ends(mark: Path) -> bool:
+    """A process that was killed takes a moment to be gone, on a busy machine."""
+    until = time.monotonic() + 10
+    while _runs(int(mark.read_text())) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not _runs(int(mark.read_text()))
