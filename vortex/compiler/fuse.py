@@ -77,14 +77,3 @@ def _dear(nodes: Sequence[Node], index: int, stage: Sequence[int]) -> bool:
     if node.op == "matmul":
         return node.type.rows * node.type.cols * nodes[node.args[0]].type.cols > DEAR_PRODUCT
     return node.op == "largest"
-
-
-def ops_of(nodes: Sequence[Node], roots: Sequence[int], known: Sequence[int] = ()) -> tuple[str, ...]:
-    """The ops behind `roots`, in order, what is `known` beforehand left out: for the report."""
-    waiting, found = list(roots), set[int]()
-    while waiting:
-        index = waiting.pop()
-        if index not in found:
-            found.add(index)
-            waiting.extend(() if index in known and index not in roots else nodes[index].args)
-    return tuple(nodes[index].op for index in sorted(found) if not find(nodes[index].op).leaf)

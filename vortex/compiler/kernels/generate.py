@@ -22,7 +22,7 @@ from vortex.compiler.kernels.sources import (
     field_name,
     pointer,
 )
-from vortex.compiler.kernels.writer import MOST_ELEMENTS, Writer, elements, masks, power_of_two
+from vortex.compiler.kernels.writer import MOST_ELEMENTS, Writer, elements, fitting, masks
 from vortex.config import OperatingPoint
 from vortex.errors import CompileError
 from vortex.ir import Graph, Node
@@ -126,10 +126,7 @@ def _left(fused: Fused) -> Kept:
 def _indices(pen: NodePen, rows: int, cols: int, limit: int) -> tuple[list[Axis], list[Axis]]:
     """Axes of a value that is stored: those that are there at once, and those in loops."""
     room, found = max(1, limit // elements(pen.blocks)), []
-    widths = [max(pen.least, power_of_two(size)) if size > 1 else 1 for size in (rows, cols)]
-    while widths[0] * widths[1] > room and max(widths) > 1:
-        widest = widths.index(max(widths))
-        widths[widest] //= 2
+    widths = fitting((rows, cols), room, pen.least)
     slot = 1
     for size, width in zip((rows, cols), widths, strict=True):
         if size > 1:

@@ -1,16 +1,16 @@
 """Launches the texts of a flow: every argument is found by its name."""
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import torch
 import triton
 
+from vortex.compiler.kernels.attention_shape import processors_of
 from vortex.compiler.kernels.generate import Text
 from vortex.compiler.kernels.modules import module_of
 
 PROGRAMS_PER_PROCESSOR = 8
-USUAL_PROCESSORS = 132                    # of an H100 or H200: what grids are made for where there is no GPU
 
 
 @cache
@@ -19,15 +19,9 @@ def interpreted() -> bool:
     return bool(triton.knobs.runtime.interpret)
 
 
-@lru_cache(maxsize=16)
-def processors(device: torch.device) -> int:
-    """Streaming multiprocessors."""
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else USUAL_PROCESSORS
-
-
 def programs(items: int, device: torch.device) -> int:
     """A grid that fills the chip and walks over so many items; under the interpreter a few programs walk as well."""
-    return max(1, min(items, 3 if device.type == "cpu" else PROGRAMS_PER_PROCESSOR * processors(device)))
+    return max(1, min(items, 3 if device.type == "cpu" else PROGRAMS_PER_PROCESSOR * processors_of(device)))
 
 
 class Launcher:

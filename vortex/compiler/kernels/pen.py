@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from typing import Protocol
 
 from vortex.compiler.kernels.products import on_tensor_cores
-from vortex.compiler.kernels.writer import Writer, elements, masks, power_of_two
+from vortex.compiler.kernels.writer import Writer, elements, fitting, masks, power_of_two
 from vortex.errors import CompileError
 from vortex.ir import Lead, Node
 from vortex.language.kernel import Axes, Axis, Index, Tile, along, at, joined
@@ -191,10 +191,7 @@ class NodePen:
     def _axes(self, sizes: Sequence[int], fixed: Axes) -> list[Axis]:
         """One for each size, in free dimensions; in loops where all at once would be more than `limit` numbers."""
         room = max(1, self._limit // elements(fixed))
-        widths = [max(self.least, power_of_two(size)) for size in sizes]
-        while _product(widths) > room and max(widths) > 1:
-            widest = widths.index(max(widths))
-            widths[widest] //= 2
+        widths = fitting(sizes, room, self.least)
         taken, found = {axis.slot for axis in fixed} | {0}, list[Axis]()
         for size, width in zip(sizes, widths, strict=True):
             slot = next(slot for slot in range(1, 64) if slot not in taken)
@@ -233,13 +230,6 @@ class NodePen:
         for axis in reversed(axes):
             tile = self.writer.let(ALONG[how].format(tile.text, axis.slot), tile.axes - {axis})
         return tile
-
-
-def _product(widths: Sequence[int]) -> int:
-    count = 1
-    for width in widths:
-        count *= width
-    return count
 
 
 def _factored(pen: NodePen, node: Node, dim: int) -> tuple[int, ...]:

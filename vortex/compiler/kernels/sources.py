@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from vortex.compiler.bits import packed_dtype
 from vortex.compiler.kernels.pen import NodePen
 from vortex.config import OperatingPoint
-from vortex.ir import Field, Graph, Lead, Node
+from vortex.ir import Field, Graph, Node
 from vortex.language.kernel import Index, Tile, joined
 
 TRITON_TYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "float8_e4m3fn": "fp8e4nv", "float8_e5m2": "fp8e5"}
@@ -180,7 +180,3 @@ def load_parameter(pen: NodePen, graph: Graph, node: Node, i: Index, j: Index) -
     pen.argument(f"param_{number}_h", "i32")
     text = pen.loaded(name, f"head * {name}_h + {joined(i, node.type.cols, j).text}", i.axes | j.axes)
     return pen.writer.let(text, i.axes | j.axes)
-
-
-def is_row(node: Node) -> bool:
-    return node.type.lead is not Lead.BLOCK

@@ -2,6 +2,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 
 from vortex.errors import CompileError
 from vortex.language.kernel import Axes, Axis, Tile
@@ -135,15 +136,20 @@ def _shaped(line: str, rank: int) -> str:
 
 def elements(axes: Axes) -> int:
     """Numbers in a tile."""
-    count = 1
-    for axis in axes:
-        count *= axis.width
-    return count
+    return prod(axis.width for axis in axes)
 
 
 def power_of_two(size: int) -> int:
     """The least that is not below."""
     return 1 << max(0, size - 1).bit_length()
+
+
+def fitting(sizes: Sequence[int], room: int, least: int) -> list[int]:
+    """Widths of axes that are `room` numbers together at most: powers of two, `least` at least where there is room."""
+    widths = [max(least, power_of_two(size)) if size > 1 else 1 for size in sizes]
+    while prod(widths) > room and max(widths) > 1:
+        widths[widths.index(max(widths))] //= 2
+    return widths
 
 
 def masks(axes: Axes, more: Sequence[str] = ()) -> str:
