@@ -30,13 +30,12 @@ class Fused:
     phases: tuple[Phase, ...]
     scores: tuple[int, ...]               # one a rule
     saves: tuple[tuple[str, int], ...]
-    live: frozenset[int]
 
 
 def fuse(graph: Graph) -> Fused:
     nodes, found = graph.indexer, rules(graph)
     if any(rule.op == EVERYTHING for rule in found):          # united with others or alone: no row is ever scored
-        return Fused(rows=(), mass=(), phases=(), scores=(), saves=(), live=frozenset())
+        return Fused(rows=(), mass=(), phases=(), scores=(), saves=())
     scores = tuple(rule.score for rule in found if rule.score >= 0)
     live = reachable(nodes, [*scores, *(node for _, node in graph.saves)])
     stage = _stages(nodes)
@@ -48,7 +47,7 @@ def fuse(graph: Graph) -> Fused:
                             statistics=tuple(index for index in ending if find(nodes[index].op).statistic)))
     return Fused(rows=tuple(index for index in sorted(live) if _dear(nodes, index, stage)),
                  mass=tuple(index for index in sorted(live) if nodes[index].op == "mass"),
-                 phases=tuple(phases), scores=scores, saves=graph.saves, live=live)
+                 phases=tuple(phases), scores=scores, saves=graph.saves)
 
 
 def reachable(nodes: Sequence[Node], roots: Sequence[int]) -> frozenset[int]:

@@ -6,15 +6,12 @@ import torch
 
 from vortex.compiler.attention import block_mass, request_tokens
 from vortex.compiler.layout import CpuPlan, Scored
-from vortex.language.ops.noise import noise_key
-
-SIGN = 1 << 63
+from vortex.language.ops.noise import noise_key, wrapped
 
 
 def _column(values: Sequence[int], device: torch.device) -> torch.Tensor:
     """int64 [R, 1, 1, 1, 1]; whole numbers of any size are wrapped to 64 signed bits."""
-    wrapped = [(value + SIGN) % (2 * SIGN) - SIGN for value in values]
-    return torch.tensor(wrapped, dtype=torch.int64, device=device)[:, None, None, None, None]
+    return torch.tensor([wrapped(value) for value in values], dtype=torch.int64, device=device)[:, None, None, None, None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,9 @@ from vortex.compiler.selection import fits, rules
 from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Graph
+from vortex.language.ops.noise import wrapped
 
 Tensors = Mapping[str, torch.Tensor]
-SIGN = 1 << 63
 ALIGNED = 16                              # columns of tables: rows of them begin at 64 bytes
 
 
@@ -51,11 +51,10 @@ class TritonProgram:
         blocks = tuple(num_blocks(length, self.point.block_size) for length in lens)
         columns = -(-max(blocks) // ALIGNED) * ALIGNED
         device = tables.device
-        wrapped = [(seed + SIGN) % (2 * SIGN) - SIGN for seed in seeds]
         whole = torch.zeros(len(lens), columns, dtype=torch.int32, device=device)
         whole[:, :max(blocks)] = tables[:, :max(blocks)]
         inputs = Inputs(lens=torch.tensor(lens, dtype=torch.int32, device=device), tables=whole,
-                        seeds=torch.tensor(wrapped, dtype=torch.int64, device=device))
+                        seeds=torch.tensor([wrapped(seed) for seed in seeds], dtype=torch.int64, device=device))
         return KernelPlan(lens=tuple(lens), blocks=blocks, tables=tables[:, :max(blocks)], seeds=tuple(seeds), inputs=inputs)
 
     def prepare(self, *, requests: int, heads: int, blocks: int, device: torch.device) -> KernelPlan:

@@ -15,7 +15,7 @@ SECOND = -0x6B2FB644ECCEEE15
 MANTISSA_BITS = 24
 
 
-def _wrapped(x: "Word64") -> "Word64":
+def wrapped(x: "Word64") -> "Word64":
     """Python's ints brought back to 64 signed bits, as int64 tensors do by themselves."""
     return ((x + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63) if isinstance(x, int) else x
 
@@ -26,8 +26,8 @@ def _shifted(x: "Word64", bits: int) -> "Word64":
 
 
 def _mixed(x: "Word64") -> "Word64":
-    x = _wrapped((x ^ _shifted(x, 30)) * FIRST)
-    x = _wrapped((x ^ _shifted(x, 27)) * SECOND)
+    x = wrapped((x ^ _shifted(x, 30)) * FIRST)
+    x = wrapped((x ^ _shifted(x, 27)) * SECOND)
     return x ^ _shifted(x, 31)
 
 
@@ -35,7 +35,7 @@ def noise_key(*parts: "Word64") -> "Word64":
     """Folds (seed, length, layer, kv head, block) into one key; parts are ints or int64 tensors that broadcast."""
     key: Word64 = 0
     for part in parts:
-        key = _mixed(_wrapped((key ^ _wrapped(part)) + STEP))
+        key = _mixed(wrapped((key ^ wrapped(part)) + STEP))
     return key
 
 

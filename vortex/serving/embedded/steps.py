@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from vortex.compiler.kernels.workspace import Inputs
 from vortex.compiler.program import Lists
+from vortex.language.ops.noise import wrapped
 from vortex.serving.embedded.attention import Layers, forward, write_tokens
 from vortex.serving.embedded.batch import Batch
 from vortex.serving.embedded.graphed import Answer, Graphs, Work, answer
@@ -21,7 +22,6 @@ Fields: TypeAlias = Mapping[str, torch.Tensor]
 FEW = 8                                   # up to here sizes are powers of two, from here on multiples of this
 ABSENT = (0, 0, 0, -1)                    # token, length, slot and completed block of a request that is not there
 LEAST_BLOCKS = 64
-SIGN = 1 << 63                            # seeds are taken by their last 64 bits
 
 
 class FixedPlan(Protocol):
@@ -171,7 +171,7 @@ class SizedStep:
         count, width = batch.whole.shape
         inputs = self._plan.inputs
         inputs.tables[:count, :width] = batch.whole
-        inputs.seeds[:count] = torch.tensor([(seed + SIGN) % (2 * SIGN) - SIGN for seed in batch.seeds])
+        inputs.seeds[:count] = torch.tensor([wrapped(seed) for seed in batch.seeds])
         self._company = batch
 
     def _leave(self) -> None:
