@@ -23,6 +23,8 @@ from vortex.errors import BudgetError, PointError, Where
 FieldDtype = Literal["float32", "bfloat16", "float16"]
 LayerMode = Literal["dense", "select", "reuse"]
 Target = Literal["sm_80", "sm_90", "sm_100"]
+DenseBelow = Literal["auto", "never"] | Annotated[int, Field(ge=0)]   # auto: measured when an engine starts; else tokens
+LATER = ("target", "dense_below")
 Blocks = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -50,6 +52,7 @@ class OperatingPoint(BaseModel):
     max_topk_val: Annotated[int, Field(ge=1)] | None = None           # refuses budgets that choose more blocks by score
     dtype: FieldDtype = "float32"                                     # of summary and state fields
     target: Target | None = None                                      # the GPU that kernels are built for beforehand
+    dense_below: DenseBelow | None = None                             # steps of shorter contexts are dense; None: the engine's
 
     def __init__(self, **settings: Any) -> None:
         """Raises PointError naming the first setting that cannot be."""
@@ -87,9 +90,9 @@ class OperatingPoint(BaseModel):
 
     @model_serializer(mode="wrap")
     def _told(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A point without a target is told, and hashed, as before points could name one: archives hold such."""
+        """A point without the later settings is told, and hashed, as before there were any: archives hold such."""
         told: dict[str, Any] = usual(self)
-        return told if self.target is not None else {name: value for name, value in told.items() if name != "target"}
+        return {name: value for name, value in told.items() if value is not None or name not in LATER}
 
     def with_(self, **changes: object) -> "OperatingPoint":
         """A checked copy with some settings changed. Raises PointError."""

@@ -20,12 +20,12 @@ from vortex.compiler.kernels.program import TritonProgram
 from vortex.compiler.shapes import ModelSizes
 from vortex.config import OperatingPoint
 from vortex.flows import ALGORITHMS, CALIBRATED, CONTROLS, read, settings
-from vortex.serving.embedded.attention import Layers
 from vortex.serving.embedded.batch import Batch
 from vortex.serving.embedded.graphed import WARM_UPS, Answer, Work
 from vortex.serving.embedded.pool import Furnishing, Pool, PoolShape
 from vortex.serving.embedded.random_model import random_model
 from vortex.serving.embedded.steps import StaticModel, StaticSteps
+from vortex.serving.layers import Layers
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="kernels run on the GPU, where graphs are captured")
 NOWHERE = torch.device("meta")

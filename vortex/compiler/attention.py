@@ -25,19 +25,23 @@ def request_tokens(pool: torch.Tensor, runs: Runs, length: int) -> torch.Tensor:
 
 
 def _batch_tokens(plan: CpuPlan, pool: torch.Tensor) -> torch.Tensor:
-    """All requests' tokens as one view [B, H, T, D]; they are of one length and evenly spaced."""
-    assert plan.spacing is not None and pool.is_contiguous()
-    heads, num_blocks, size, channels = pool.shape
-    block = size * channels
-    return pool.as_strided((len(plan.lens), heads, plan.lens[0], channels),
-                           (plan.spacing * block, num_blocks * block, channels, 1),
-                           pool.storage_offset() + plan.runs[0][0][0] * block)
+    """All requests' tokens as one view [B, H, T, D]; they are of one length and evenly spaced, and `pool` is seamless."""
+    assert plan.spacing is not None
+    by_head, by_block, by_token, by_channel = pool.stride()
+    return pool.as_strided((len(plan.lens), pool.shape[0], plan.lens[0], pool.shape[3]),
+                           (plan.spacing * by_block, by_head, by_token, by_channel),
+                           pool.storage_offset() + plan.runs[0][0][0] * by_block)
+
+
+def _seamless(pool: torch.Tensor) -> bool:
+    """Does the first token of a block follow on the last one of the block before, as in an engine's pool by tokens too?"""
+    return pool.stride(1) == pool.shape[2] * pool.stride(2)
 
 
 def attend_all(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float,
                rank: int = 0) -> torch.Tensor:
     """Dense attention, [B, H, G, D]; with a `rank`, values are the first so many channels of `k`."""
-    if plan.spacing is not None:
+    if plan.spacing is not None and _seamless(k) and _seamless(v):
         keys = _batch_tokens(plan, k)
         values = keys[..., :rank] if rank else _batch_tokens(plan, v)
         return functional.scaled_dot_product_attention(q, keys, values, scale=scale)
@@ -51,25 +55,32 @@ def attend_all(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
 
 @lru_cache(maxsize=16)
 def _first_rows(heads: int, num_blocks: int, device: torch.device) -> torch.Tensor:
-    """Where each head begins in a pool seen as [H*P, S*D]: int64 [1, H, 1]."""
-    return (torch.arange(heads, device=device) * num_blocks)[None, :, None]
+    """Where each head begins in a pool seen as [H*P, S*D]: int64 [H, 1]."""
+    return (torch.arange(heads, device=device) * num_blocks)[:, None]
+
+
+def _gathered(pool: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """A copy of blocks `ids` [H, L] of `pool` [H, P, S, D], each head's own: [1, H, L*S, D]."""
+    heads, num_blocks, size, channels = pool.shape
+    if pool.is_contiguous():
+        flat = (ids + _first_rows(heads, num_blocks, pool.device)).flatten()
+        chosen = pool.view(heads * num_blocks, size * channels).index_select(0, flat)
+    else:
+        chosen = pool[torch.arange(heads, device=pool.device)[:, None], ids]
+    return chosen.reshape(1, heads, -1, channels)
 
 
 def attend_listed(plan: CpuPlan, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lists: Lists,
                   scale: float, rank: int = 0) -> torch.Tensor:
     """Attention over the listed blocks, as attend_all; the last entry of a list counts only its real tokens."""
-    heads, num_blocks, size, channels = k.shape
-    batch, _, longest = lists.index.shape
-    tables = plan.tables[:, None].expand(batch, heads, -1)
-    ids = tables.gather(2, lists.index) + _first_rows(heads, num_blocks, k.device)
-    flat_k, flat_v = (pool.view(heads * num_blocks, size * channels) for pool in (k, k if rank else v))
+    size = k.shape[2]
+    batch, heads, _ = lists.index.shape
+    ids = plan.tables[:, None].expand(batch, heads, -1).gather(2, lists.index)
     rows = []
     for b, (length, counts) in enumerate(zip(plan.lens, lists.counts.tolist(), strict=True)):
         taken, open_tokens = max(counts), -length % size
-        chosen = (ids[b] if taken == longest else ids[b, :, :taken]).flatten()
-        keys = flat_k.index_select(0, chosen).view(1, heads, taken * size, channels)
-        values = keys[..., :rank] if rank else \
-            flat_v.index_select(0, chosen).view(1, heads, taken * size, channels)
+        keys = _gathered(k, ids[b, :, :taken])
+        values = keys[..., :rank] if rank else _gathered(v, ids[b, :, :taken])
         mask = None
         if min(counts) == taken:
             keys, values = keys[:, :, :taken * size - open_tokens], values[:, :, :taken * size - open_tokens]

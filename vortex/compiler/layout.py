@@ -81,12 +81,12 @@ class Scored:
                 pool[head, ids] = saved[head]
 
     def _view(self, pool: torch.Tensor) -> torch.Tensor:
-        assert pool.is_contiguous() and self.spacing is not None
-        heads, num_blocks, a, b = pool.shape
-        size = a * b
+        assert self.spacing is not None
+        heads, _, a, b = pool.shape
+        by_head, by_block, *inner = pool.stride()
         return pool.as_strided((len(self.requests), heads, self.ids.shape[1], a, b),
-                               (self.spacing * size, num_blocks * size, size, b, 1),
-                               pool.storage_offset() + self.first * size)
+                               (self.spacing * by_block, by_head, by_block, *inner),
+                               pool.storage_offset() + self.first * by_block)
 
 
 @dataclass(frozen=True, kw_only=True)

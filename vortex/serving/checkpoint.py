@@ -38,8 +38,12 @@ class ModelShape:
     hidden: int
     intermediate: int
     tied: bool                            # is the output matrix that of the embedding?
+    kv_lora_rank: int = 0                 # of latent attention (MLA), where head_dim is that of the latent rows
+    qk_rope_head_dim: int = 0
 
     def geometry(self, block_size: int) -> Geometry:
+        if self.kv_lora_rank:
+            return Geometry.of_latent(block_size, self.kv_lora_rank, self.qk_rope_head_dim, self.group)
         return Geometry(block_size=block_size, head_dim=self.head_dim, group=self.group)
 
     def sizes(self, name: str) -> ModelSizes:

@@ -12,18 +12,11 @@ from transformers import AttentionInterface, PreTrainedModel
 from vortex.compiler.program import Lists, Plan, Program
 from vortex.serving.embedded.pool import Pool
 from vortex.serving.embedded.prompts import KeyValue
-from vortex.serving.embedded.recording import Moment, Recorder
 from vortex.serving.embedded.renewal import Due, Renewal
+from vortex.serving.layers import Layers
+from vortex.serving.recording import Moment, Recorder
 
 NAME = "vortex"
-
-
-@dataclass(frozen=True)
-class Layers:
-    """What layers do in a decode step; those in neither set attend densely."""
-
-    select: frozenset[int] = frozenset()  # keep summaries and choose blocks
-    reuse: frozenset[int] = frozenset()   # attend what the last layer before them chose that selects
 
 
 class Step(Protocol):

@@ -16,20 +16,19 @@ from vortex.errors import EngineError
 from vortex.ir import Geometry, Graph
 from vortex.language.parameters import without_data
 from vortex.serving.checkpoint import ModelShape, ModelTokenizer, find_checkpoint, load_tokenizer
-from vortex.serving.embedded.attention import Layers
-from vortex.serving.embedded.checks import check_budgets, check_point, check_requests
 from vortex.serving.embedded.forced import ForcedContext, ForcedShape
 from vortex.serving.embedded.generation import Generation
 from vortex.serving.embedded.graphed import Graphs, graphs_of
 from vortex.serving.embedded.pool import Allocator, Furnishing, Pool, PoolShape
 from vortex.serving.embedded.prefix import PrefixCache
 from vortex.serving.embedded.prompts import PromptCache
-from vortex.serving.embedded.recording import Recorder
 from vortex.serving.embedded.renewal import Renewal
 from vortex.serving.embedded.runner import Runner, load_model, stop_tokens
 from vortex.serving.embedded.scheduler import Scheduler, blocks_needed
 from vortex.serving.embedded.steps import StaticModel, StaticSteps, fixed, replayable, width_for
 from vortex.serving.engine import Completion, Recorded, Recording, Request, StepTimes
+from vortex.serving.layers import Layers, check_budgets, check_point, check_requests
+from vortex.serving.recording import Recorder
 
 GIB = 1 << 30
 LEAST_ROOM = 64                           # tokens that may be decoded after a forced context before it is made anew

@@ -6,11 +6,11 @@ from typing import Literal
 
 from vortex.serving.embedded.batch import Batch
 from vortex.serving.embedded.graphed import Answer, answer
-from vortex.serving.embedded.recording import Recorder
 from vortex.serving.embedded.runner import Runner
 from vortex.serving.embedded.sampling import next_tokens
 from vortex.serving.embedded.scheduler import Running, Scheduler
 from vortex.serving.engine import Completion
+from vortex.serving.recording import Recorder
 
 
 @dataclass

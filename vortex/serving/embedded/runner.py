@@ -10,14 +10,15 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from vortex.compiler.program import Plan, Program
 from vortex.errors import ModelError
 from vortex.serving.checkpoint import Checkpoint, first_line, local_first, quiet
-from vortex.serving.embedded.attention import NAME, DecodeStep, Layers, PrefillStep, forward, register
+from vortex.serving.embedded.attention import NAME, DecodeStep, PrefillStep, forward, register
 from vortex.serving.embedded.batch import Batch
 from vortex.serving.embedded.graphed import Answer, answer
 from vortex.serving.embedded.pool import Pool
 from vortex.serving.embedded.prompts import Prefilled, PromptCache
-from vortex.serving.embedded.recording import Recorder
 from vortex.serving.embedded.renewal import Due, Renewal
 from vortex.serving.embedded.steps import StaticSteps
+from vortex.serving.layers import Layers
+from vortex.serving.recording import Recorder
 
 
 def load_model(checkpoint: Checkpoint, device: torch.device) -> PreTrainedModel:

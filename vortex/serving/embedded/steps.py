@@ -13,10 +13,11 @@ from transformers import PreTrainedModel
 from vortex.compiler.kernels.workspace import Inputs
 from vortex.compiler.program import Lists
 from vortex.language.ops.noise import wrapped
-from vortex.serving.embedded.attention import Layers, forward, write_tokens
+from vortex.serving.embedded.attention import forward, write_tokens
 from vortex.serving.embedded.batch import Batch
 from vortex.serving.embedded.graphed import Answer, Graphs, Work, answer
 from vortex.serving.embedded.pool import Pool
+from vortex.serving.layers import Layers
 
 Fields: TypeAlias = Mapping[str, torch.Tensor]
 FEW = 8                                   # up to here sizes are powers of two, from here on multiples of this

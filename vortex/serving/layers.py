@@ -1,15 +1,24 @@
-"""What the embedded engine refuses before anything runs: points that do not fit the model, requests that cannot be."""
+"""What layers do in a decode step, and what engines refuse before anything runs: points that do not fit the model,
+requests that cannot be."""
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from vortex.budget import budget
 from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Graph
 from vortex.serving.checkpoint import ModelShape
-from vortex.serving.embedded.attention import Layers
 from vortex.serving.engine import Request
 
 BY_LAYER = ("topk_layers", "ratio_layers", "layer_modes")
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Those in neither set attend densely."""
+
+    select: frozenset[int] = frozenset()  # keep summaries and choose blocks
+    reuse: frozenset[int] = frozenset()   # attend what the last layer before them chose that selects
 
 
 def check_point(point: OperatingPoint, graph: Graph | None, shape: ModelShape) -> Layers:

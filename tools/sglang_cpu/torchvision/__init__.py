@@ -1,0 +1,3 @@
+from _stand_in import stand_in
+
+stand_in(__name__)
