@@ -62,5 +62,5 @@ def list_positions(plan: Plan, lists: Lists | None, heads: int) -> list[list[lis
 def own_tokens(plan: Plan, pool: torch.Tensor) -> list[torch.Tensor]:
     """Each request's tokens of a pool [H, P, S, D], copied in order: [H, length, D]."""
     heads, _, _, channels = pool.shape
-    return [pool[:, table[:n]].view(heads, -1, channels)[:, :length].contiguous()
+    return [pool[:, table[:n]].reshape(heads, -1, channels)[:, :length].contiguous()
             for table, n, length in zip(plan.tables, plan.blocks, plan.lens, strict=True)]
