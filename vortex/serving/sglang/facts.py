@@ -7,7 +7,7 @@ from vortex.serving.checkpoint import ModelShape
 
 def shape_of(runner: ModelRunner) -> ModelShape:
     """Of this rank: kv heads and query heads as tensor parallelism shares them out."""
-    config, pool = runner.model_config, runner.token_to_kv_pool
+    config = runner.model_config
     text = config.hf_text_config
     latent = bool(runner.use_mla_backend)
     ranks = get_parallel().attn_tp_size
