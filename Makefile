@@ -1,18 +1,22 @@
-# quickstart: set up and run the main job.  test: set up and run every test.  lint, bench, docs, clean.
+# quickstart: set up and run the main job.  test: set up and run every test.  sglang-cpu: set up the SGLang that tests drive.
+# lint, bench, docs, wheel, clean.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
+SGLANG := .venv-sglang
+# Most of what SGLang asks for serves GPUs and is stood in for: pip would warn of each.
+SGLANG_INSTALL := $(SGLANG)/bin/pip --disable-pip-version-check install -q --no-warn-conflicts
 DB     ?= results.db
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: quickstart test lint bench docs wheel clean
+.PHONY: quickstart test lint bench docs wheel sglang-cpu clean
 
 quickstart: $(VENV)/.run
 	$(BIN)/vortex run quickstart --db $(DB)
 	$(BIN)/vortex frontier quickstart --db $(DB) --plot frontier.png
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(SGLANG)/.made
 	$(BIN)/python -m pytest -q
 
 lint: $(VENV)/.dev
@@ -43,5 +47,18 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
+sglang-cpu: $(SGLANG)/.made
+
+$(SGLANG)/.torch: tools/sglang_cpu/requirements.txt
+	test -x $(SGLANG)/bin/python || $(PYTHON) -m venv $(SGLANG)
+	$(SGLANG_INSTALL) -c $< torch $$($(PYTHON) tools/torch_index.py --cpu)
+	touch $@
+
+$(SGLANG)/.made: $(SGLANG)/.torch $(wildcard tools/sglang_cpu/*.py tools/sglang_cpu/*/*.py) pyproject.toml
+	$(SGLANG_INSTALL) -r tools/sglang_cpu/requirements.txt -e .
+	$(SGLANG_INSTALL) --no-deps sglang==0.5.23 gguf==0.19.0 xgrammar==0.2.7
+	$(SGLANG)/bin/python tools/sglang_cpu/install.py
+	touch $@
+
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(SGLANG) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,5 +1,6 @@
-"""Prints the pip option for PyTorch's CPU wheels, if no GPU is here and their index answers within 5 s."""
+"""Prints the pip option for PyTorch's CPU wheels, if no GPU is here (or --cpu is given) and their index answers within 5 s."""
 import shutil
+import sys
 import urllib.error
 import urllib.request
 
@@ -7,7 +8,7 @@ INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 def main() -> None:
-    if shutil.which("nvidia-smi"):
+    if shutil.which("nvidia-smi") and "--cpu" not in sys.argv:
         return
     try:
         urllib.request.urlopen(f"{INDEX}/torch/", timeout=5).close()
