@@ -13,12 +13,13 @@ from sglang.srt.model_executor.model_runner import ModelRunner
 
 from vortex.compiler.pipeline import compile as compile_flow
 from vortex.config import OperatingPoint
+from vortex.errors import EngineError
 from vortex.ir import Graph
 from vortex.serving.layers import check_point
 from vortex.serving.recording import Recorder
 from vortex.serving.sglang.dense import dense_backend
 from vortex.serving.sglang.dense_rule import NEVER, DenseRule, fixed_rule
-from vortex.serving.sglang.facts import shape_of
+from vortex.serving.sglang.facts import shape_of, share_of_rank
 from vortex.serving.sglang.pools import Pages, SummaryShape
 from vortex.serving.sglang.seeds import seed_of
 from vortex.serving.sglang.served import Batch, DecodeStep, Served, block_tables, completed
@@ -52,6 +53,7 @@ class VortexBackend(AttentionBackend):
         self.req_to_token_pool = runner.req_to_token_pool
         self.token_to_kv_pool = runner.token_to_kv_pool
         self.shape = shape_of(runner)
+        self.share = share_of_rank(runner)
         self.served: Served | None = None
         self.recorder: Recorder | None = None
         self._step: DecodeStep | None = None
@@ -66,6 +68,11 @@ class VortexBackend(AttentionBackend):
         self._step = None
 
     def _made(self, graph: Graph, point: OperatingPoint) -> Served:
+        graph, point = self.share.graph(graph), self.share.point(point)
+        if graph.geometry != self.shape.geometry(point.block_size):
+            raise EngineError(f"the flow was traced for {graph.geometry}, and a rank of this server has "
+                              f"{self.shape.geometry(point.block_size)}",
+                              hint="Trace it for the model that is served, at this block size and tensor parallel size.")
         layers = check_point(point, graph, self.shape)
         program = compile_flow(graph, point, self.device.type)
         pages = self._pages(point)
@@ -101,7 +108,7 @@ class VortexBackend(AttentionBackend):
         lens = tuple(forward_batch.seq_lens_cpu.tolist())
         names = tuple(forward_batch.rids or ("",) * len(lens))
         slots = self.req_to_token_pool.req_to_token[forward_batch.req_pool_indices]
-        return Batch(names=names, lens=lens, seeds=tuple(map(seed_of, names)),
+        return Batch(names=names, lens=lens, seeds=tuple(self.share.seed(seed_of(name)) for name in names),
                      tables=block_tables(slots, lens, self.served.point.block_size))
 
     def forward_extend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layer: RadixAttention,

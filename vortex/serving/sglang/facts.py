@@ -3,6 +3,7 @@ from sglang.srt.model_executor.model_runner import ModelRunner
 from sglang.srt.runtime_context import get_parallel
 
 from vortex.serving.checkpoint import ModelShape
+from vortex.serving.sglang.ranks import Share, share_of
 
 
 def shape_of(runner: ModelRunner) -> ModelShape:
@@ -21,3 +22,9 @@ def shape_of(runner: ModelRunner) -> ModelShape:
         hidden=config.hidden_size, intermediate=int(getattr(text, "intermediate_size", 0) or 0),
         tied=bool(getattr(text, "tie_word_embeddings", False)), kv_lora_rank=rank, qk_rope_head_dim=rope,
     )
+
+
+def share_of_rank(runner: ModelRunner) -> Share:
+    """The kv heads of this rank; the latent head of MLA stands whole on every rank. Raises EngineError."""
+    heads = 1 if runner.use_mla_backend else runner.model_config.get_total_num_kv_heads()
+    return share_of(get_parallel().attn_tp_rank, get_parallel().attn_tp_size, heads)
