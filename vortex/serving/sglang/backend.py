@@ -10,6 +10,7 @@ from sglang.srt.layers.radix_attention import RadixAttention
 from sglang.srt.mem_cache.memory_pool import KVWriteLoc
 from sglang.srt.model_executor.forward_batch_info import ForwardBatch
 from sglang.srt.model_executor.model_runner import ModelRunner
+from sglang.srt.runtime_context import get_disagg
 
 from vortex.compiler.pipeline import compile as compile_flow
 from vortex.config import OperatingPoint
@@ -17,6 +18,8 @@ from vortex.errors import EngineError
 from vortex.ir import Graph
 from vortex.serving.layers import check_point
 from vortex.serving.recording import Recorder
+from vortex.serving.sglang.counters import Counters
+from vortex.serving.sglang.arrivals import Arrivals, complete_blocks
 from vortex.serving.sglang.dense import dense_backend
 from vortex.serving.sglang.dense_rule import NEVER, DenseRule, fixed_rule
 from vortex.serving.sglang.facts import shape_of, share_of_rank
@@ -56,7 +59,9 @@ class VortexBackend(AttentionBackend):
         self.share = share_of_rank(runner)
         self.served: Served | None = None
         self.recorder: Recorder | None = None
+        self.counters = Counters(device=self.device)
         self._step: DecodeStep | None = None
+        self._arrivals = Arrivals()
         self._done = torch.zeros(0, dtype=torch.int64, device=self.device)
 
     def use(self, graph: Graph | None, point: OperatingPoint) -> None:
@@ -101,7 +106,8 @@ class VortexBackend(AttentionBackend):
             return
         self._done = completed(forward_batch.out_cache_loc, self.served.point.block_size)
         if forward_batch.forward_mode.is_decode():
-            self._step = DecodeStep(served=self.served, batch=self._batch(forward_batch), recorder=self.recorder)
+            self._step = DecodeStep(served=self.served, batch=self._batch(forward_batch), recorder=self.recorder,
+                                    counters=self.counters)
 
     def _batch(self, forward_batch: ForwardBatch) -> Batch:
         assert self.served is not None
