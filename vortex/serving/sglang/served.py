@@ -12,6 +12,7 @@ from vortex.config import OperatingPoint
 from vortex.ir import Graph
 from vortex.serving.layers import Layers
 from vortex.serving.recording import Moment, Recorder
+from vortex.serving.sglang.counters import Counters
 from vortex.serving.sglang.dense_rule import DenseRule
 from vortex.serving.sglang.pools import Pages, Summaries, rebuild
 
@@ -56,6 +57,7 @@ class DecodeStep:
     served: Served
     batch: Batch
     recorder: Recorder | None = None
+    counters: Counters | None = None
     plan: Plan = field(init=False)
     dense: bool = field(init=False)       # the whole step, by the rule; summaries are written all the same
     _selected: Lists | None = field(default=None, init=False)
@@ -64,6 +66,8 @@ class DecodeStep:
         served, batch = self.served, self.batch
         self.plan = served.program.plan(batch.lens, batch.tables, batch.seeds)
         self.dense = served.rule.dense(batch.lens)
+        if self.counters is not None:
+            self.counters.step(self.dense)
 
     def sparse(self, layer: int) -> bool:
         """Is this layer's attention ours?"""
@@ -75,6 +79,8 @@ class DecodeStep:
         k, v = served.pages.k(layer), served.pages.v(layer)
         lists = self._lists(layer, q, k, v)
         self.note(layer, q, lists)
+        if self.counters is not None:
+            self.counters.layer(self.plan.blocks, q.shape[1], None if lists is None else lists.counts)
         return served.program.attend(self.plan, q, k, v, lists, scale)
 
     def note(self, layer: int, q: torch.Tensor, lists: Lists | None = None) -> None:
