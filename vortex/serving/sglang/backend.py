@@ -18,8 +18,8 @@ from vortex.errors import EngineError
 from vortex.ir import Graph
 from vortex.serving.layers import check_point
 from vortex.serving.recording import Recorder
-from vortex.serving.sglang.counters import Counters
 from vortex.serving.sglang.arrivals import Arrivals, complete_blocks
+from vortex.serving.sglang.counters import Counters
 from vortex.serving.sglang.dense import dense_backend
 from vortex.serving.sglang.dense_rule import NEVER, DenseRule, fixed_rule
 from vortex.serving.sglang.facts import shape_of, share_of_rank
@@ -106,8 +106,17 @@ class VortexBackend(AttentionBackend):
             return
         self._done = completed(forward_batch.out_cache_loc, self.served.point.block_size)
         if forward_batch.forward_mode.is_decode():
-            self._step = DecodeStep(served=self.served, batch=self._batch(forward_batch), recorder=self.recorder,
-                                    counters=self.counters)
+            batch = self._batch(forward_batch)
+            self._receive(self.served, batch)
+            self._step = DecodeStep(served=self.served, batch=batch, recorder=self.recorder, counters=self.counters)
+        else:
+            self._arrivals.written(forward_batch.rids or ())
+
+    def _receive(self, served: Served, batch: Batch) -> None:
+        """Summarises the pages of requests that were prefilled by another server."""
+        if get_disagg().disaggregation_mode == "decode":
+            rows = self._arrivals.strangers(batch.names)
+            served.rebuild(complete_blocks(batch.tables, batch.lens, served.point.block_size, rows))
 
     def _batch(self, forward_batch: ForwardBatch) -> Batch:
         assert self.served is not None
