@@ -109,8 +109,6 @@ class VortexBackend(AttentionBackend):
             batch = self._batch(forward_batch)
             self._receive(self.served, batch)
             self._step = DecodeStep(served=self.served, batch=batch, recorder=self.recorder, counters=self.counters)
-        else:
-            self._arrivals.written(forward_batch.rids or ())
 
     def _receive(self, served: Served, batch: Batch) -> None:
         """Summarises the pages of requests that were prefilled by another server."""
