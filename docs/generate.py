@@ -9,7 +9,7 @@ from vortex.language.ops.record import Op
 
 HERE = Path(__file__).parent / "reference"
 COMMANDS = ("run", "resume", "status", "estimate", "calls", "frontier", "show", "why", "notebook", "innovate", "eval", "export",
-            "verify", "check", "same", "compile", "cost", "flows", "ops", "calibrate", "prompt", "mcp", "doctor")
+            "verify", "serve", "swap", "check", "same", "compile", "cost", "flows", "ops", "calibrate", "prompt", "mcp", "doctor")
 
 
 def entry(op: Op) -> str:

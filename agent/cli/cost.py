@@ -1,5 +1,6 @@
 """`vortex cost FLOWS`: a decode step's time on a GPU by arithmetic, over batch and context, and where a flow pays."""
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -107,6 +108,11 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
 def point_of(file: Path | None, settings: list[str], flow: str) -> OperatingPoint:
     """`file`, or the usual point with what the built-in flow asks of it; `settings` go on top."""
     base = load_point(file) if file else OperatingPoint(dtype="bfloat16").with_(**flows.settings(flows.read(flow)[2]))
+    return with_changes(base, settings)
+
+
+def with_changes(base: OperatingPoint, settings: Sequence[str]) -> OperatingPoint:
+    """`base` with settings of the form topk_val=29. Raises PointError, BudgetError."""
     changes = with_settings(parse("", "--set"), [f"point.{setting}" for setting in settings]).body.get("point", {})
     return check_budget(make_point({**base.model_dump(), **changes}))
 

@@ -23,6 +23,8 @@ COMMANDS = {
     "eval": "Judge one flow beside the controls.",
     "export": "Write a candidate into a folder to take home.",
     "verify": "Rerun an exported candidate here and compare with its manifest.",
+    "serve": "Serve a model over HTTP, OpenAI-compatible, decoding with a flow (SGLang).",
+    "swap": "Give a running server another flow, or none.",
     "check": "Check flows and submissions: nothing is run, a second at most.",
     "same": "Are two flows one algorithm?",
     "compile": "A flow's kernels and their machine code for GPUs, without a GPU.",

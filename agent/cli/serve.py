@@ -1,0 +1,132 @@
+"""`vortex serve MODEL --flow F`: SGLang's OpenAI-compatible server, decoding sparsely; `--list`: the servers that run."""
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from agent.cli.options import Json
+from agent.cli.served import Bundle, Changes, Flow, Point, Served, served
+from agent.cli.text import columns, to_json, to_json_line
+from agent.stop import Stop
+from vortex.errors import EngineError, VortexError
+from vortex.serving.sglang.control import Control
+from vortex.serving.sglang.python import find_python
+from vortex.serving.sglang.running import Running, own_folder, register, running
+from vortex.serving.sglang.server import POLL_S, Launch, Server, free_port
+from vortex.serving.sglang.settings import Settings
+
+LISTENED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def command(  # noqa: PLR0913  # an option each
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A shipped name, a folder, or a Hugging Face id.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="-- ARGUMENTS", help="Arguments for SGLang's server.")] = None,
+    flow: Flow = None,
+    bundle: Bundle = None,
+    point: Point = None,
+    set: Changes = None,
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for other machines too.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 30000,
+    served_model_name: Annotated[str, typer.Option(help="What clients call the model; by default MODEL.")] = "",
+    tp: Annotated[int, typer.Option(min=1, help="GPUs that share the kv heads.")] = 1,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show SGLang's log as it is written.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="The servers of yours that run here.")] = False,
+    json: Json = False,
+) -> None:
+    """Serve MODEL over HTTP in SGLang, OpenAI-compatible, and decode with a flow. Without --flow or --bundle: densely.
+
+    Ctrl-C once lets requests in flight end, twice ends at once; nothing is left running. With --json one line says when the
+    server answers.
+    """
+    if listing:
+        print(to_json([asdict(one) for one in running()]) if json else _listed(running()))
+        return
+    if model is None:
+        raise EngineError("no model is named", hint="vortex serve probe --flow quest")
+    asked = served(model, flow, bundle, point, set or [])
+    port = free_port(host, port)
+    launch = Launch(python=find_python().path, path=asked.path, host=host, port=port, name=served_model_name or model, tp=tp,
+                    settings=Settings(graph=asked.graph.to_json() if asked.graph else None, point=asked.point),
+                    more=tuple(more or ()))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    told = (lambda: None) if json else lambda: console.print("\nlets requests in flight end; Ctrl-C again ends at once")
+    with own_folder(port) as folder, Stop(told, LISTENED) as stop, Server(launch, folder) as server:
+        shown = _Log(server, verbose)
+        with console.status(f"starting {asked.model}; log: {server.log}") as bar:
+            _await_ready(server, stop, shown)
+            bar.stop()
+        if not stop.asked:
+            found = Running(host=host, port=port, model=model, pid=server.pid, folder=str(server.room), log=str(server.log))
+            register(found, folder)
+            _tell(found, asked, launch, json)
+        while not stop.asked:
+            _check(server, shown)
+            shown.pass_time()
+        server.stop(shown.pass_time)
+    console.print("stopped") if not json else None
+
+
+class _Log:
+    """What passes the time: with --verbose new lines of the log go to stderr."""
+
+    def __init__(self, server: Server, verbose: bool) -> None:
+        self._server = server
+        self._verbose = verbose
+
+    def pass_time(self) -> None:
+        time.sleep(POLL_S)
+        if self._verbose:
+            sys.stderr.write(self._server.new_log())
+
+
+def _await_ready(server: Server, stop: Stop, shown: _Log) -> None:
+    """Raises EngineError when the server ends instead."""
+    while not stop.asked and not server.ready():
+        _check(server, shown)
+        shown.pass_time()
+
+
+def _check(server: Server, shown: _Log) -> None:
+    if server.exit_code() is not None:
+        raise server.explained()
+
+
+def _tell(found: Running, asked: Served, launch: Launch, json: bool) -> None:
+    facts = _facts(found.folder)
+    if json:
+        print(to_json_line({"event": "ready", "url": found.url, "model": launch.name, "flow": asked.name,
+                            "point": asked.point.model_dump(mode="json"), "pid": found.pid, "folder": found.folder,
+                            "log": found.log, **facts}), flush=True)
+        return
+    body = f'{{"model": "{launch.name}", "prompt": "Once upon a time", "max_tokens": 16}}'
+    rows = [("serving", f"{launch.name} at {found.url}"), ("flow", asked.text)]
+    if "index_bytes" in facts:
+        rows.append(("summaries", f"{facts['index_bytes'] / 2**20:,.1f} MiB"))
+    if "radix" in facts:
+        rows.append(("prefix cache", "on" if facts["radix"] else "off: the flow keeps state of each request"))
+    rows += [("log", found.log), ("metrics", f"{found.url}/metrics"),
+             ("ask", f"curl {found.url}/v1/completions -H 'Content-Type: application/json' -d '{body}'"),
+             ("swap", f"vortex swap {found.url} --flow {'quest' if asked.name != 'quest' else 'centroid'}"),
+             ("stop", "Ctrl-C")]
+    print(columns(rows), flush=True)
+
+
+def _facts(folder: str) -> dict[str, Any]:
+    """What the first rank says of memory and prefix cache; nothing where it does not answer."""
+    try:
+        first = Control(Path(folder)).ask({"do": "counters"}, timeout_s=30)[0]
+    except VortexError:
+        return {}
+    return {name: first[name] for name in ("index_bytes", "radix") if name in first}
+
+
+def _listed(found: list[Running]) -> str:
+    if not found:
+        return "no server of yours runs here; vortex serve MODEL --flow quest starts one"
+    return columns([("server", "model", "pid", "log"),
+                    *((one.url, one.model, str(one.pid), one.log) for one in found)])
