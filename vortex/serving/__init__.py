@@ -4,7 +4,10 @@ import importlib
 from vortex.errors import EngineError, MissingExtra
 from vortex.serving.engine import Engine
 
-ENGINES = {"embedded": ("vortex.serving.embedded.engine", "EmbeddedEngine", "eval")}
+ENGINES = {
+    "embedded": ("vortex.serving.embedded.engine", "EmbeddedEngine", "eval"),
+    "sglang": ("vortex.serving.sglang.engine", "SglangEngine", "eval"),
+}
 
 
 def make_engine(name: str) -> Engine:
