@@ -1,6 +1,6 @@
 """Dense against a flow on one engine, in turns: dense, flow, dense. How far the dense runs differ tells how steady it is."""
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
@@ -13,12 +13,19 @@ STEADY = 0.05                             # dense runs that differ by less agree
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One load under one side; `swap_s` is how long the engine took to change to it."""
+    """One load under one side; `swap_s` is how long the engine took to change to it, `counted` what its scheduler counted."""
 
     side: Side
     swap_s: float
     observed: tuple[Observed, ...]
     told: Latencies
+    counted: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float | None:
+        """Of the blocks that sparse steps had, the part that was attended; None where there was no such step."""
+        possible = self.counted.get("possible_blocks", 0)
+        return self.counted["selected_blocks"] / possible if possible else None
 
 
 @dataclass(frozen=True)
