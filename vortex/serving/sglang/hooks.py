@@ -4,6 +4,8 @@ from sglang.srt.layers.attention.attention_registry import register_attention_ba
 from sglang.srt.models.deepseek_common.attention_backend_handler import AttentionBackendRegistry, AttnForwardMethod
 
 from vortex.serving.sglang.backend import make_backend
+from vortex.serving.sglang.scheduler import install_commands
+from vortex.serving.sglang.seeded import install_seeds
 from vortex.serving.sglang.settings import Settings
 
 
@@ -13,6 +15,8 @@ def install(name: str, settings: Settings) -> None:
                         (choices.DETERMINISTIC_ATTENTION_BACKEND_CHOICES, choices.add_deterministic_attention_backend_choices)):
         if name not in listed:
             add([name])
+    install_seeds()
+    install_commands(settings)
     register_attention_backend(name)(lambda runner: make_backend(runner, settings))
     # Latent attention absorbed in prefill as well: the pool then holds what the backend is given.
     AttentionBackendRegistry.register(name, lambda attention, batch: AttnForwardMethod.MLA)
