@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vortex.errors import EngineError, VortexError
-from vortex.serving.sglang.launch import CPU_ENGINE
+from vortex.serving.sglang.cpu import cpu_environment
 from vortex.serving.sglang.seeds import named, request_of
 from vortex.serving.sglang.versions import check_version
 
@@ -224,7 +224,7 @@ def _started(told: Mapping[str, Any]) -> Any:
 
     cuda = bool(torch.cuda.is_available())
     if not cuda:
-        os.environ.setdefault(CPU_ENGINE, "1")
+        os.environ.update(cpu_environment(told.get("tp_size", 1) * told.get("dp_size", 1)))
     import sglang  # once it knows the device
 
     return sglang.Engine(**arguments(told, cuda=cuda))

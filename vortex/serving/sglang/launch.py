@@ -2,6 +2,7 @@
 
 Standard input is a lifeline: when nobody holds its other end any more, the whole process group ends, whatever it does.
 """
+import math
 import os
 import runpy
 import signal
@@ -10,9 +11,10 @@ import threading
 from collections.abc import Sequence
 
 from vortex.errors import VortexError
+from vortex.serving.sglang.cpu import cpu_environment
 from vortex.serving.sglang.versions import check_version
 
-CPU_ENGINE = "SGLANG_USE_CPU_ENGINE"
+RANKS = ("--tp-size", "--tp", "--tensor-parallel-size", "--dp-size", "--dp", "--data-parallel-size")
 ON_CPU = {"--device": "cpu", "--dtype": "float32", "--max-total-tokens": "32768", "--max-running-requests": "16",
           "--mem-fraction-static": "0.3"}
 
@@ -33,10 +35,17 @@ def with_device(arguments: Sequence[str], *, cuda: bool) -> list[str]:
     """What SGLang wants to be told where there is no GPU; what was asked for stays."""
     if cuda:
         return list(arguments)
-    os.environ.setdefault(CPU_ENGINE, "1")
+    os.environ.update(cpu_environment(ranks_told(arguments)))
     told = {argument.partition("=")[0] for argument in arguments}
     more = [word for name, value in ON_CPU.items() if name not in told for word in (name, value)]
     return [*arguments, *more, "--disable-cuda-graph"]
+
+
+def ranks_told(arguments: Sequence[str]) -> int:
+    """Processes that share the model out, by tensor and data parallelism."""
+    pairs = [tuple(word.split("=", 1)) if "=" in word else (word, after)
+             for word, after in zip(arguments, [*arguments, ""][1:], strict=True)]
+    return math.prod(int(value) for name, value in pairs if name in RANKS and value.isdecimal())
 
 
 def _cuda() -> bool:
