@@ -54,7 +54,7 @@ def complete(slots: torch.Tensor, lens: torch.Tensor, size: int) -> torch.Tensor
     """Ids int64 [M] of the blocks that requests fill, each once."""
     firsts = slots[:, :int(lens.max()):size].long() // size if lens.numel() else slots.new_zeros(0, 0).long()
     whole = torch.arange(firsts.shape[1], device=slots.device) < (lens[:, None] // size).to(slots.device)
-    return firsts[whole].unique()
+    return torch.unique(firsts[whole])
 
 
 def recomputed(served: Served, layer: int, blocks: torch.Tensor) -> dict[str, torch.Tensor]:

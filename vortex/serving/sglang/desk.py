@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,16 +73,12 @@ class Desk:
         self._server.server_close()
 
     def _ring(self) -> None:
-        try:
+        with suppress(BlockingIOError):   # it rings already
             self._rope.send(b"!")
-        except BlockingIOError:
-            pass                          # it rings already
 
     def _hush(self) -> None:
-        try:
+        with suppress(BlockingIOError):   # the errand was seen before its bell
             self.bell.recv(4096)
-        except BlockingIOError:
-            pass                          # the errand was seen before its bell
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -97,10 +94,8 @@ class _Caller(socketserver.StreamRequestHandler):
             answers = self._answers()
         except VortexError as error:
             answers = [{"ok": False, "error": dict(error.to_json())}]
-        try:
+        with suppress(OSError):           # it did not wait
             self.wfile.write(json.dumps(answers).encode() + b"\n")
-        except OSError:
-            pass                          # it did not wait
 
     def _answers(self) -> list[Answer]:
         try:
