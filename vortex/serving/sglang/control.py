@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vortex.errors import EngineError
-from vortex.serving.sglang.process import error_of
+from vortex import errors
+from vortex.errors import EngineError, VortexError
 
 Answer = dict[str, Any]
 HOST = "127.0.0.1"
@@ -66,7 +66,7 @@ class Control:
         answers = [answer for address in found for answer in self._asked(address, request, timeout_s)]
         for answer in answers:
             if not answer["ok"]:
-                raise error_of(answer["error"])
+                raise refusal(answer["error"])
         return answers
 
     def _asked(self, address: Address, request: Mapping[str, Any], timeout_s: float) -> list[Answer]:
@@ -83,6 +83,13 @@ class Control:
             raise EngineError("the server ended while it was asked")
         answers: list[Answer] = json.loads(reply)
         return answers
+
+
+def refusal(body: Mapping[str, Any]) -> VortexError:
+    """What VortexError.to_json told, as an error of the same class; of one that is not known here an EngineError."""
+    found = getattr(errors, str(body.get("code")), EngineError)
+    kind = found if isinstance(found, type) and issubclass(found, VortexError) else EngineError
+    return kind(str(body.get("message", "")), hint=str(body.get("hint", "")))
 
 
 def write_answer(folder: Path, rank: int, answer: Answer) -> None:
