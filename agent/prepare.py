@@ -23,7 +23,8 @@ def prepare(campaign: Campaign) -> Ready:
     """Raises ModelError for a model that is not served, FlowError for a seed that is not legal."""
     from vortex.serving.checkpoint import find_checkpoint  # seconds of imports that `--help` does without
 
-    geometry = find_checkpoint(campaign.point.model).shape.geometry(campaign.point.block_size)
+    point = campaign.point
+    geometry = find_checkpoint(point.model, point.engine).shape.geometry(point.block_size)
     return Ready(geometry, tuple(_seed(name, campaign, geometry) for name in campaign.seeds or _default_seeds(campaign)))
 
 

@@ -159,7 +159,7 @@ def _known(bench: Bench, digest: str) -> str:
 def _shape(bench: Bench) -> "ModelShape":
     from vortex.serving.checkpoint import find_checkpoint  # seconds of imports that `--help` does without
 
-    return find_checkpoint(bench.point.model).shape
+    return find_checkpoint(bench.point.model, bench.point.engine).shape
 
 
 TEXT_TOOLS: tuple[Spec, ...] = (

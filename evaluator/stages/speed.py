@@ -107,7 +107,7 @@ def _bytes(graph: Graph | None, point: OperatingPoint, problem: Problem) -> dict
     """Bytes of K, V, summaries and state that a step of the batch reads, and those of dense decode."""
     from vortex.serving.checkpoint import find_checkpoint  # on the worker, which has loaded transformers already
 
-    model = find_checkpoint(point.model).shape
+    model = find_checkpoint(point.model, point.engine).shape
     shape = Shape(context=problem.ask["context"], layers=model.layers, kv_heads=model.kv_heads)
     geometry, batch = model.geometry(point.block_size), problem.ask["batch"]
     return {"bytes_per_step": batch * cost(graph, point, geometry, shape).bytes_per_step,

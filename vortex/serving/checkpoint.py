@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -22,7 +22,13 @@ from vortex.ir import Geometry
 Loaded = TypeVar("Loaded")
 HUB = "https://huggingface.co"
 SHIPPED = ("probe",)
-SERVED = ("qwen3", "llama", "qwen2", "mistral")
+EMBEDDED = ("qwen3", "llama", "qwen2", "mistral")
+# What SGLang serves more of and the plug-in takes over: attention by plain softmax, of which some layers may be linear.
+SERVED = {"embedded": EMBEDDED,
+          "sglang": (*EMBEDDED, "qwen3_moe", "qwen2_moe", "mixtral", "glm4_moe", "qwen3_next", "deepseek_v2", "deepseek_v3",
+                     "glm4_moe_lite")}
+WINDOWED = ("mistral", "mixtral", "qwen3_moe")           # their window is used wherever one is set
+EngineName = Literal["embedded", "sglang"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +147,8 @@ def _hub_answers() -> bool:
         return False
 
 
-def find_checkpoint(model: str) -> Checkpoint:
-    """Reads a model's config and says whether it is served. Raises ModelError with what is wrong and what to do."""
+def find_checkpoint(model: str, engine: EngineName = "embedded") -> Checkpoint:
+    """Reads a model's config and says whether `engine` serves it. Raises ModelError with what is wrong and what to do."""
     path = locate(model)
     try:
         with quiet():
@@ -150,25 +156,33 @@ def find_checkpoint(model: str) -> Checkpoint:
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"cannot read the config of {model!r}: {first_line(error)}",
                          hint=f"{_choices()} Offline, download it first: hf download {model}") from error
-    return Checkpoint(name=model, path=path, shape=_shape(model, config))
+    return Checkpoint(name=model, path=path, shape=_shape(model, config, engine))
 
 
-def _shape(model: str, config: PretrainedConfig) -> ModelShape:
+def _shape(model: str, config: PretrainedConfig, engine: EngineName) -> ModelShape:
     kind = config.model_type
-    if kind not in SERVED:
-        raise ModelError(f"{model!r} is of type {kind!r}, which is not served", hint=f"Served: {', '.join(SERVED)}.")
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    sliding = getattr(config, "sliding_window", None) if kind == "mistral" else None
-    if kinds != {"full_attention"} or sliding:
+    if kind not in SERVED[engine]:
+        raise ModelError(f"{model!r} is of type {kind!r}, which is not served", hint=f"Served: {', '.join(SERVED[engine])}.")
+    if slides(config):
         raise ModelError(f"{model!r} attends through a sliding window, which is not served",
                          hint="Choose a model whose layers all attend in full.")
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads or config.num_attention_heads
+    rank = int(getattr(config, "kv_lora_rank", None) or 0)
+    rope = int(config.qk_rope_head_dim) if rank else 0
+    kv_heads = 1 if rank else kv_heads
     return ModelShape(
         layers=config.num_hidden_layers, kv_heads=kv_heads, group=heads // kv_heads,
-        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        head_dim=rank + rope or getattr(config, "head_dim", None) or config.hidden_size // heads,
         vocabulary=config.vocab_size, max_tokens=config.max_position_embeddings, hidden=config.hidden_size,
-        intermediate=config.intermediate_size, tied=bool(config.tie_word_embeddings),
+        intermediate=config.intermediate_size, tied=bool(config.tie_word_embeddings), kv_lora_rank=rank, qk_rope_head_dim=rope,
     )
+
+
+def slides(config: PretrainedConfig) -> bool:
+    """Does some layer attend through a window? Linear layers do not; some configs carry a window that is not used."""
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    windowed = config.model_type in WINDOWED and bool(getattr(config, "sliding_window", None))
+    return windowed or not kinds <= {"full_attention", "linear_attention"}
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> ModelTokenizer:
