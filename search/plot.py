@@ -1,7 +1,7 @@
 """The frontier as a picture: accuracy over decode speed, with an interval both ways."""
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,6 +14,8 @@ from matplotlib.transforms import Bbox
 from search.frontier import Frontier, Place, Standing
 from search.words import accuracy_text, lengths_text, share_text, speed_text
 from vortex.errors import VortexError
+from vortex.serving.load.client import Observed
+from vortex.serving.load.latency import gaps_s, ttft_s
 
 SIZE_INCHES = (11.5, 6.2)
 DOTS_PER_INCH = 150
@@ -78,7 +80,8 @@ def draw_contest(curves: Curves, title: str, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_speedups(lines: Mapping[tuple[str, int], Sequence[tuple[int, float]]], title: str, path: Path) -> None:
+def draw_speedups(lines: Mapping[tuple[str, int], Sequence[tuple[int, float]]], title: str, path: Path,
+                  how: str = "by arithmetic") -> None:
     """Times dense over tokens of context, a line of (context, times) for each (flow, batch). Raises PlotError."""
     figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
@@ -93,12 +96,44 @@ def draw_speedups(lines: Mapping[tuple[str, int], Sequence[tuple[int, float]]], 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1024:g}k"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}x"))
     axes.set_xlabel("tokens of context")
-    axes.set_ylabel("decode step (times dense, by arithmetic)")
+    axes.set_ylabel(f"decode step (times dense, {how})")
     axes.set_title(title, loc="left", fontsize=12, parse_math=False)
     axes.grid(alpha=0.25, linewidth=0.6)
     if lines:
         axes.legend(loc="upper left", fontsize=8.5)
     _save(figure, path)
+
+
+def draw_load(turns: Mapping[str, Sequence[Sequence[Observed]]], title: str, path: Path) -> None:
+    """Shares of requests, and of tokens, that came within a time; a line a turn, a colour a side. Raises PlotError."""
+    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 3, sharey=True)
+    for colour, (side, loads) in zip((GREY, BLUE), turns.items(), strict=False):
+        for number, load in enumerate(loads):
+            whole = [one for one in load if not one.error]
+            style = {"color": colour, "linestyle": ("-", "--", ":")[number % 3], "label": f"{side}, turn {number + 1}"}
+            _share_within(panels[0], [ttft_s(one) for one in whole], style)
+            _share_within(panels[1], [gap for one in whole for gap in gaps_s(one)], style)
+            _share_within(panels[2], [one.arrivals[-1][0] - one.due_s for one in whole], style)
+    for axes, label in zip(panels, ("to the first token", "between tokens", "whole request"), strict=True):
+        axes.set_xlabel(f"{label} (ms)")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axes.grid(alpha=0.25, linewidth=0.6, which="both")
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    panels[0].set_ylabel("share that took no longer")
+    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.0%}"))
+    panels[0].set_title(title, loc="left", fontsize=12, parse_math=False)
+    panels[2].legend(loc="lower right", fontsize=8.5)
+    _save(figure, path)
+
+
+def _share_within(axes: Axes, seconds: Sequence[float], style: Mapping[str, Any]) -> None:
+    ordered = sorted(seconds)
+    axes.step([1e3 * value for value in ordered], [(n + 1) / len(ordered) for n in range(len(ordered))], where="post",
+              linewidth=1.6, **style)
 
 
 def _points(axes: Axes, frontier: Frontier) -> None:

@@ -61,7 +61,7 @@ def command(  # noqa: PLR0913  # an option each
     """
     roof = Roofline(model=find_model(model), chip=find_chip(gpu), kv_itemsize_bytes=1 if kv is KvFormat.FP8 else 2,
                     assumptions=_assumptions(REALISTIC if realistic else IDEAL, assume or []))
-    grid = _Grid(batches=_numbers(batch, "--batch"), contexts=_numbers(context, "--context"))
+    grid = _Grid(batches=numbers(batch, "--batch"), contexts=numbers(context, "--context"))
     found = [_priced(name, roof, grid, point_of(point, set or [], name)) for name in flow]
     if plot is not None:
         from search.plot import draw_speedups  # matplotlib takes a second
@@ -93,7 +93,7 @@ def find_model(name: str) -> ModelSizes:
     return find_checkpoint(name).shape.sizes(name)
 
 
-def _numbers(text: str, option: str) -> tuple[int, ...]:
+def numbers(text: str, option: str) -> tuple[int, ...]:
     """`1,8,32` or `4k,1m`, in rising order."""
     found = set[int]()
     for part in text.lower().replace(" ", "").split(","):

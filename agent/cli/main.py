@@ -34,8 +34,10 @@ COMMANDS = {
     "calibrate": "The parameter file of a flow that needs a model's own numbers.",
     "prompt": "What a language model would be told now.",
     "mcp": "Serve a campaign's tools to a coding agent (Model Context Protocol).",
+    "bench": "A server under load, and decode steps over batch and context: dense against a flow.",
     "doctor": "What is installed and usable here.",
 }
+GROUPS = ("bench",)                       # of commands below them
 
 
 def application(wanted: str) -> typer.Typer:
@@ -44,6 +46,9 @@ def application(wanted: str) -> typer.Typer:
                       no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback()(_nothing)
     for name, summary in COMMANDS.items():
+        if name == wanted and name in GROUPS:
+            app.add_typer(importlib.import_module(f"agent.cli.{name}").group, name=name, help=summary)
+            continue
         function = importlib.import_module(f"agent.cli.{name}").command if name == wanted else _nothing
         app.command(name, short_help=summary)(function)
     return app
