@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,10 +19,12 @@ from typing import Any
 
 from vortex.errors import EngineError, VortexError
 from vortex.serving.sglang.cpu import cpu_environment
+from vortex.serving.sglang.options import chosen
 from vortex.serving.sglang.seeds import named, request_of
 from vortex.serving.sglang.versions import check_version
 
 PARENT_S = 1.0                            # how often the parent is looked for: its end of the socket may live on in a fork
+DROPPED_S = 0.005                         # how often SGLang is asked whether it has given requests up
 CHUNK = 1 << 20
 Message = Mapping[str, Any]
 
@@ -96,12 +99,10 @@ class Wire:
 class Host:
     """Answers what is asked: generation runs beside the rest."""
 
-    def __init__(self, engine: Any, wire: Wire, folder: Path) -> None:
+    def __init__(self, engine: Any, wire: Wire) -> None:
         self._engine = engine
         self._wire = wire
-        self._folder = folder
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._asked = 0
 
     async def serve(self) -> None:
         """Until it is told to stop."""
@@ -113,8 +114,6 @@ class Host:
             elif message["do"] == "drop":
                 await self._drop(message["number"])
                 self._wire.answer(number, None)
-            elif message["do"] == "command":
-                await self._command(number, message["request"])
             else:
                 self._wire.fail(number, EngineError(f"the host does not know {message['do']!r}"))
 
@@ -143,9 +142,7 @@ class Host:
         sampling |= {"top_k": request["top_k"] or -1, "sampling_seed": request["seed"],
                      "stop_token_ids": stops or None, "ignore_eos": request["ignore_eos"] or watched}
         asked = {"input_ids": request["tokens"], "sampling_params": sampling, "rid": named(request["id"], request["seed"])}
-        if not watched:
-            return _completion(await self._engine.async_generate(**asked))
-        return await self._until(asked, stops)
+        return await self._until(asked, stops) if watched else _completion(await self._engine.async_generate(**asked))
 
     async def _until(self, asked: Mapping[str, Any], stops: Sequence[int]) -> Message:
         """SGLang always ends at the model's own end-of-text ids: where they are not among `stops`, its stream is watched."""
@@ -162,25 +159,14 @@ class Host:
             self._engine.tokenizer_manager.abort_request(named(request["id"], request["seed"]))
 
     async def _drop(self, number: int) -> None:
+        """Their names are free again afterwards."""
         task = self._running.get(number)
         if task is not None:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-
-    async def _command(self, number: int, request: Message) -> None:
-        """Scheduler.vortex on every rank, in a thread: requests go on meanwhile."""
-        self._asked += 1
-        folder = self._folder / "answers" / str(self._asked)
-        folder.mkdir(parents=True)
-        try:
-            await asyncio.to_thread(self._engine.collective_rpc, "vortex", request=json.dumps(request), folder=str(folder))
-        except AssertionError as error:   # SGLang's way to say that the method raised
-            self._wire.fail(number, EngineError(f"SGLang's scheduler failed: {error}"))
-            return
-        ranks = sorted(folder.glob("*.json"), key=lambda path: int(path.stem))
-        self._wire.answer(number, [json.loads(path.read_text()) for path in ranks])
-        shutil.rmtree(folder)
+        while self._engine.tokenizer_manager.rid_to_state:
+            await asyncio.sleep(DROPPED_S)
 
 
 def _completion(result: Message) -> Message:
@@ -189,19 +175,11 @@ def _completion(result: Message) -> Message:
     finish = meta["finish_reason"] or {"type": "length"}
     if finish["type"] == "abort":
         raise EngineError(f"SGLang gave a request up: {finish.get('message', 'it does not say why')}")
-    ended = meta.get("request_received_ts", 0.0) + meta.get("e2e_latency", 0.0)
+    ended = meta["request_received_ts"] + meta["e2e_latency"] if "e2e_latency" in meta else time.time()
     first = meta.get("prefill_finished_time", ended)
     return {"id": request_of(meta["id"]), "tokens": result["output_ids"], "finish": finish["type"],
             "prefill_s": max(0.0, first - meta.get("forward_entry_time", first)), "decode_s": max(0.0, ended - first),
             "cached_tokens": meta.get("cached_tokens", 0)}
-
-
-def arguments(told: Mapping[str, Any], *, cuda: bool) -> dict[str, Any]:
-    """SGLang's own, from what the parent tells of them: None is left to SGLang, or to what a CPU wants."""
-    on_cpu = {"device": "cpu", "dtype": "float32", "mem_fraction_static": 0.3}
-    own = {"skip_tokenizer_init": True, "attention_backend": "vortex", "log_level": "warning", "enable_metrics": True}
-    given = {name: value for name, value in told.items() if value is not None}
-    return {**own, **({} if cuda else on_cpu), **given, **({} if cuda else {"disable_cuda_graph": True})}
 
 
 def main() -> None:
@@ -214,7 +192,7 @@ def main() -> None:
         wire.fail(0, error)
         sys.exit(error.exit_code)
     wire.answer(0, {"version": version, **_facts(engine)})
-    engine.loop.run_until_complete(Host(engine, wire, folder).serve())
+    engine.loop.run_until_complete(Host(engine, wire).serve())
     engine.shutdown()
     os._exit(0)                           # what SGLang left to run at exit has run
 
@@ -227,13 +205,14 @@ def _started(told: Mapping[str, Any]) -> Any:
         os.environ.update(cpu_environment(told.get("tp_size", 1) * told.get("dp_size", 1)))
     import sglang  # once it knows the device
 
-    return sglang.Engine(**arguments(told, cuda=cuda))
+    return sglang.Engine(**chosen(told, cuda=cuda))
 
 
 def _facts(engine: Any) -> Message:
     """Of what was started."""
     info = engine._scheduler_init_result.scheduler_infos[0]
-    return {"tokens": int(info["max_total_num_tokens"]), "context": int(engine.tokenizer_manager.context_len)}
+    return {"tokens": int(info["max_total_num_tokens"]), "context": int(engine.tokenizer_manager.context_len),
+            "deterministic": bool(engine.server_args.enable_deterministic_inference)}
 
 
 if __name__ == "__main__":

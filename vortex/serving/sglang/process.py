@@ -65,7 +65,7 @@ class HostProcess:
         try:
             self._socket.sendall(json.dumps({"id": self._last, "do": do, **what}).encode() + b"\n")
         except OSError as error:
-            raise self._gone() from error
+            raise self.gone() from error
         return self._last
 
     def answers(self, number: int) -> Iterator[Any]:
@@ -84,13 +84,14 @@ class HostProcess:
         try:
             line = self._lines.readline()
         except OSError as error:
-            raise self._gone() from error
+            raise self.gone() from error
         if not line.endswith(b"\n"):
-            raise self._gone()
+            raise self.gone()
         message: dict[str, Any] = json.loads(line)
         return message
 
-    def _gone(self) -> EngineError:
+    def gone(self) -> EngineError:
+        """Why it ended; whatever is left of it ends as well."""
         self._kill()
         log = (self.folder / LOG).read_text(errors="replace") if (self.folder / LOG).is_file() else ""
         return explain(log)
@@ -116,6 +117,14 @@ class HostProcess:
 def new_folder() -> Path:
     """Short, since it holds sockets."""
     return Path(tempfile.mkdtemp(prefix=PREFIX))
+
+
+def lives(pid: int) -> bool:
+    """Whether a process of this machine is more than a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def error_of(told: Mapping[str, Any]) -> VortexError:
