@@ -56,7 +56,7 @@ def own_folder(port: int) -> Iterator[Path]:
     folder = servers_folder() / str(port)
     folder.mkdir(exist_ok=True, mode=0o700)
     with (folder / LOCK).open("a") as lock:
-        if not any(_taken(lock.fileno()) or time.sleep(TRY_S) for _ in range(TRIES)):
+        if not any(_taken(lock.fileno(), after_s) for after_s in (0.0, *[TRY_S] * TRIES)):
             raise EngineError(f"a server of yours starts or runs at port {port}",
                               hint="vortex serve --list tells which run; --port takes another.")
         _empty(folder)
@@ -113,8 +113,9 @@ def _read(folder: Path) -> Running | None:
         return None
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(descriptor: int, after_s: float = 0.0) -> bool:
     """Whether the lock is ours now; it goes with the descriptor."""
+    time.sleep(after_s)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -22,6 +22,7 @@ OURS = {"--model-path": "MODEL", "--model": "MODEL", "--host": "--host", "--port
         "--tensor-parallel-size": "--tp", "--served-model-name": "--served-model-name", "--attention-backend": "--flow",
         "--decode-attention-backend": "--flow", "--prefill-attention-backend": "--flow"}
 POLL_S = 0.2
+GONE_S = 5.0                          # what killed processes may take to be gone
 DRAIN_S = 60.0                        # how long requests in flight may take once the server is asked to end
 
 
@@ -135,6 +136,9 @@ class Server:
         process.wait()
         if process.stdin is not None:
             process.stdin.close()
+        until = time.monotonic() + GONE_S
+        while _group_lives(process.pid) and time.monotonic() < until:
+            time.sleep(POLL_S / 4)
 
     def _signal(self, number: signal.Signals, *, group: bool) -> None:
         process = self._running()
@@ -149,6 +153,14 @@ class Server:
     def _running(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None, "the server was not started"
         return self._process
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def free_port(host: str, port: int) -> int:
