@@ -66,7 +66,7 @@ class Commands:
         self.audit: Audit | None = None
         self.clock: StepClock | None = None
         self._asked = graph, point
-        self._radix = host.share_prefixes(not stateful(graph))
+        self._radix = self._share(graph)
         self._table: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
             "use": self._use, "record": self._record, "stop-record": self._stop_record, "counters": self._counters,
             "audit": self._audit, "step-times": self._step_times, "wipe": self._wipe, "rebuild": self._rebuild,
@@ -109,7 +109,7 @@ class Commands:
         began = time.perf_counter()
         with self.host.retracted():
             self._swap(graph, point)
-            self._radix = self.host.share_prefixes(not stateful(graph))
+            self._radix = self._share(graph)
         served = self.backend.served
         return {"seconds": time.perf_counter() - began, "radix": self._radix, "flow": graph and graph.name,
                 "index_bytes": 0 if served is None else served.summaries.bytes}
@@ -127,8 +127,15 @@ class Commands:
             self._asked = graph, point
             self.backend.counters.swaps += 1
             return
-        self.backend.use(*self._asked)
+        if not isinstance(failed, VortexError):      # what is refused was never begun
+            self.backend.use(*self._asked)
         raise failed or EngineError("another rank refused the flow")
+
+    def _share(self, graph: Graph | None) -> bool:
+        on = self.host.share_prefixes(not stateful(graph))
+        if stateful(graph):
+            _log.warning("%s keeps state by request: requests share no prefixes while it is served", graph and graph.name)
+        return on
 
     def _record(self, body: Mapping[str, Any]) -> Answer:
         if body.get("what") not in get_args(Recorded):
