@@ -1,0 +1,59 @@
+"""What the tests ask of a running SGLang: a mixed batch, and what SGLang's own backend answers to it."""
+import json
+import os
+import random
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tests.sglang.models import VOCABULARY
+from vortex.serving.engine import Completion, Request
+from vortex.serving.sglang.cpu import cpu_environment
+from vortex.serving.sglang.engine import SglangEngine
+from vortex.serving.sglang.python import find_python
+
+TOKENS = 48
+PLAIN = Path(__file__).parent / "plain.py"
+Tokens = list[tuple[int, ...]]
+
+
+def words(count: int, seed: int) -> tuple[int, ...]:
+    draw = random.Random(seed)
+    return tuple(draw.randrange(3, VOCABULARY) for _ in range(count))
+
+
+SHARED = words(200, 0)
+# One block, its edges, a prompt that chunks cut, and three that share a prefix of 12 blocks and a half.
+PROMPTS = [words(1, 1), words(15, 2), words(17, 3), words(150, 4), SHARED + words(30, 5), SHARED + words(77, 6), SHARED]
+GREEDY = [Request(id=str(row), tokens=prompt, max_new_tokens=TOKENS, ignore_eos=True) for row, prompt in enumerate(PROMPTS)]
+# One of them greedy in the midst of draws.
+SEEDED = [replace(request, temperature=temperature, top_p=0.9, seed=row * 1000 - 3)
+          for row, (request, temperature) in enumerate(zip(GREEDY, [0.7, 1.0, 0.8, 0.0, 1.3, 0.7, 1.0], strict=True))]
+
+
+def plain_tokens(model: str, batches: Sequence[Sequence[Request]], folder: Path) -> list[Tokens]:
+    """Of each batch, by SGLang with its own attention."""
+    job, answers = folder / "job.json", folder / "answers.json"
+    job.write_text(json.dumps({"model": model, "batches": [list(map(_asked, batch)) for batch in batches], "engine": {
+        "max_total_tokens": 8192, "max_running_requests": 8, "page_size": 16, "enable_deterministic_inference": True}}))
+    done = subprocess.run([find_python().path, str(PLAIN), str(job), str(answers)], env={**os.environ, **cpu_environment()},
+                          capture_output=True, text=True)
+    assert answers.exists(), done.stderr[-3000:]
+    return [[tuple(tokens) for tokens in batch] for batch in json.loads(answers.read_text())]
+
+
+def _asked(request: Request) -> dict[str, object]:
+    return {"input_ids": request.tokens, "sampling_params": {
+        "max_new_tokens": request.max_new_tokens, "temperature": request.temperature, "top_p": request.top_p,
+        "top_k": request.top_k or -1, "sampling_seed": request.seed, "ignore_eos": request.ignore_eos}}
+
+
+def completions(engine: SglangEngine, requests: Sequence[Request]) -> list[Completion]:
+    """In the order of the requests."""
+    found = {completion.id: completion for completion in engine.generate(requests)}
+    return [found[request.id] for request in requests]
+
+
+def tokens(engine: SglangEngine, requests: Sequence[Request]) -> Tokens:
+    return [completion.tokens for completion in completions(engine, requests)]
