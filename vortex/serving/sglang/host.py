@@ -19,7 +19,6 @@ from typing import Any
 
 from vortex.errors import EngineError, VortexError
 from vortex.serving.sglang.cpu import cpu_environment
-from vortex.serving.sglang.options import chosen
 from vortex.serving.sglang.seeds import named, request_of
 from vortex.serving.sglang.versions import check_version
 
@@ -180,6 +179,13 @@ def _completion(result: Message) -> Message:
     return {"id": request_of(meta["id"]), "tokens": result["output_ids"], "finish": finish["type"],
             "prefill_s": max(0.0, first - meta.get("forward_entry_time", first)), "decode_s": max(0.0, ended - first),
             "cached_tokens": meta.get("cached_tokens", 0)}
+
+
+def chosen(told: Mapping[str, Mapping[str, Any]], *, cuda: bool) -> dict[str, Any]:
+    """SGLang's arguments on this device, from options.py."""
+    own = {"skip_tokenizer_init": True, "attention_backend": "vortex", "log_level": "warning", "enable_metrics": True}
+    given = {name: value for name, value in told["everywhere"].items() if value is not None}
+    return {**own, **given} if cuda else {**own, **told["on_cpu"], **given, "disable_cuda_graph": True}
 
 
 def main() -> None:

@@ -54,10 +54,3 @@ class SglangOptions:
 def token_bytes(shape: ModelShape) -> int:
     """Of keys and values in float32."""
     return FLOAT32 * shape.layers * shape.kv_heads * shape.head_dim * (1 if shape.kv_lora_rank else 2)
-
-
-def chosen(told: Mapping[str, Mapping[str, Any]], *, cuda: bool) -> dict[str, Any]:
-    """SGLang's arguments on this device, from `SglangOptions.arguments`."""
-    own = {"skip_tokenizer_init": True, "attention_backend": "vortex", "log_level": "warning", "enable_metrics": True}
-    given = {name: value for name, value in told["everywhere"].items() if value is not None}
-    return {**own, **given} if cuda else {**own, **told["on_cpu"], **given, "disable_cuda_graph": True}
