@@ -12,7 +12,7 @@ from vortex.serving.checkpoint import EngineName, find_checkpoint
 SIZES = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4, "num_attention_heads": 8,
          "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 512, "max_position_embeddings": 4096}
 LATENT = {"kv_lora_rank": 64, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32, "v_head_dim": 32, "q_lora_rank": None,
-          "num_key_value_heads": 8}
+          "num_key_value_heads": 8, "head_dim": 16}          # the type's own name for the width of the rotary part
 
 
 def config(folder: Path, kind: str, **more: Any) -> str:

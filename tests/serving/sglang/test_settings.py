@@ -40,7 +40,7 @@ def test_nothing_configured_is_nothing_found(environment: dict[str, str]) -> Non
 
 @pytest.mark.parametrize(("text", "message"), [
     ("@/nowhere/settings.json", f"cannot read /nowhere/settings.json, which {VARIABLE} names"),
-    ("quest", f"{VARIABLE} is not JSON"),
+    ('{"flow": quest}', f"{VARIABLE} is not JSON"), ('["quest"]', f"{VARIABLE} holds no JSON object"),
     ('{"point": {"topk": 3}}', "topk is not a setting"),
     ('{"point": {"topk_val": -1}}', "topk_val: Input should be greater than or equal to 0"),
     ('{"point": 3}', f"{VARIABLE}: point"),

@@ -4,17 +4,24 @@ from sglang.srt.layers.attention.attention_registry import register_attention_ba
 from sglang.srt.models.deepseek_common.attention_backend_handler import AttentionBackendRegistry, AttnForwardMethod
 
 from vortex.serving.sglang.backend import make_backend
+from vortex.serving.sglang.resolution import install_resolution
 from vortex.serving.sglang.scheduler import install_commands
 from vortex.serving.sglang.seeded import install_seeds
 from vortex.serving.sglang.settings import Settings
 
+LISTS = ((choices.ATTENTION_BACKEND_CHOICES, choices.add_attention_backend_choices),
+         (choices.DETERMINISTIC_ATTENTION_BACKEND_CHOICES, choices.add_deterministic_attention_backend_choices),
+         (choices.RADIX_SUPPORTED_DETERMINISTIC_ATTENTION_BACKEND,
+          choices.add_radix_supported_deterministic_attention_backend_choices))
+
 
 def install(name: str, settings: Settings) -> None:
     """In this process; doing it again changes nothing."""
-    for listed, add in ((choices.ATTENTION_BACKEND_CHOICES, choices.add_attention_backend_choices),
-                        (choices.DETERMINISTIC_ATTENTION_BACKEND_CHOICES, choices.add_deterministic_attention_backend_choices)):
-        if name not in listed:
-            add([name])
+    if all(name in listed for listed, _ in LISTS):
+        return
+    for _, add in LISTS:
+        add([name])
+    install_resolution(settings)
     install_seeds()
     install_commands(settings)
     register_attention_backend(name)(lambda runner: make_backend(runner, settings))
