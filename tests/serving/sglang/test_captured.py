@@ -11,7 +11,7 @@ from tests.serving.sglang.pool import Pool
 from vortex.compiler.kernels.program import TritonProgram
 from vortex.config import OperatingPoint
 from vortex.serving.layers import Layers
-from vortex.serving.sglang.captured import CapturedStep, Seats
+from vortex.serving.sglang.captured import CapturedStep
 from vortex.serving.sglang.counters import Counters
 from vortex.serving.sglang.pools import SummaryShape
 from vortex.serving.sglang.served import Served
@@ -59,12 +59,13 @@ class Twin:
                                   for own, length in zip(pool.slots, pool.lens, strict=True)]))
         return served
 
-    def seats(self) -> Seats:
+    def seats(self) -> tuple[torch.Tensor, ...]:
+        """As SGLang's buffers are at a replay."""
         count = len(self.pool.lens)
         lens, requests, slots = (torch.full((self.size,), fill) for fill in (FILL, 0, 0))
         lens[:count], requests[:count] = torch.tensor(self.pool.lens), self.rows
         slots[:count] = torch.stack([own[length - 1] for own, length in zip(self.pool.slots, self.pool.lens, strict=True)])
-        return Seats(lens=lens, requests=requests, slots=slots, table=self.table)
+        return lens, requests, slots, self.table
 
     def check(self, dense: bool = False) -> None:
         """One more token a request, all layers."""
@@ -73,8 +74,9 @@ class Twin:
         anew = pool.step()
         self.step._plan.inputs.tables.fill_(GARBAGE)
         self.step._plan.inputs.lens.fill_(GARBAGE)
-        self.step.sow(anew.batch.seeds)
-        self.step.begin(self.seats(), dense)
+        self.step.sow(anew.batch.names, lambda name: anew.batch.seeds[int(name)])
+        self.step.dense = dense
+        self.step.begin(*self.seats())
         for layer in range(4):
             self.served.summarise(layer, self.step.done)
             assert self.step.sparse(layer) == (anew.sparse(layer) and not dense)

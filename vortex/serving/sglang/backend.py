@@ -2,38 +2,43 @@
 
 One backend owns both phases, because a page's summaries are written by the step that completes it, whichever that is.
 """
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
-from sglang.srt.layers.attention.base_attn_backend import AttentionBackend
+from sglang.srt.layers.attention.base_attn_backend import AttentionBackend, SharedReadEnds
 from sglang.srt.layers.radix_attention import RadixAttention
 from sglang.srt.mem_cache.memory_pool import KVWriteLoc
-from sglang.srt.model_executor.forward_batch_info import ForwardBatch
+from sglang.srt.model_executor.forward_batch_info import ForwardBatch, ForwardMode
 from sglang.srt.model_executor.model_runner import ModelRunner
+from sglang.srt.model_executor.runner_utils.capture_mode import get_capture_attention_variant
 from sglang.srt.runtime_context import get_disagg
 
-from vortex.compiler.pipeline import compile as compile_flow
 from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Graph
-from vortex.serving.layers import check_point
 from vortex.serving.recording import Recorder
 from vortex.serving.sglang.arrivals import Arrivals, complete_blocks
 from vortex.serving.sglang.counters import Counters
-from vortex.serving.sglang.dense import dense_backend
-from vortex.serving.sglang.dense_rule import NEVER, DenseRule, fixed_rule
+from vortex.serving.sglang.dense import Dense, dense_of
+from vortex.serving.sglang.dense_rule import DENSE, DenseRule
 from vortex.serving.sglang.facts import shape_of, share_of_rank
-from vortex.serving.sglang.pools import Pages, SummaryShape
+from vortex.serving.sglang.making import Making
+from vortex.serving.sglang.pools import Pages
+from vortex.serving.sglang.recapture import drop_graphs, take_graphs
 from vortex.serving.sglang.seeds import seed_of
-from vortex.serving.sglang.served import Batch, DecodeStep, Served, block_tables, completed
+from vortex.serving.sglang.served import Batch, DecodeStep, Served, block_tables, completed, completed_by_slot
 from vortex.serving.sglang.settings import Settings
+
+if TYPE_CHECKING:
+    from vortex.serving.sglang.captured import CapturedGraphs, CapturedStep
 
 _alive: list["VortexBackend"] = []        # of this process: what the scheduler's commands speak to
 
 
 def make_backend(runner: ModelRunner, settings: Settings) -> "VortexBackend":
     """Raises EngineError, BudgetError, CompileError for what cannot be served."""
-    backend = VortexBackend(runner, dense_backend(runner))
+    backend = VortexBackend(runner, settings.folder)
     backend.use(settings.flow(), settings.point)
     _alive.append(backend)
     return backend
@@ -44,71 +49,109 @@ def backends() -> tuple["VortexBackend", ...]:
 
 
 class VortexBackend(AttentionBackend):
-    """See SGLang's AttentionBackend for the contract. `dense` is the engine's own backend for the model."""
+    """See SGLang's AttentionBackend for the contract. `folder` is the run's, or empty. Raises EngineError."""
 
     needs_cpu_seq_lens = True
 
-    def __init__(self, runner: ModelRunner, dense: AttentionBackend) -> None:
+    def __init__(self, runner: ModelRunner, folder: str = "") -> None:
         super().__init__()
         self.runner = runner
-        self.dense = dense
+        self.folder = folder
         self.device = torch.device(runner.device)
         self.req_to_token_pool = runner.req_to_token_pool
         self.token_to_kv_pool = runner.token_to_kv_pool
         self.shape = shape_of(runner)
         self.share = share_of_rank(runner)
+        self.dense: Dense = dense_of(runner, self.shape.kv_lora_rank)
         self.served: Served | None = None
+        self.graphs: CapturedGraphs | None = None
         self.recorder: Recorder | None = None
         self.counters = Counters(device=self.device)
-        self._step: DecodeStep | None = None
+        self.extend_dummy_seqs_capped_by_req_pool = self.dense.backend.extend_dummy_seqs_capped_by_req_pool
+        self._making = Making(shape=self.shape, share=self.share, pages=self._pages, device=self.device)
         self._arrivals = Arrivals()
+        self._step: DecodeStep | CapturedStep | None = None
+        self._prepared: set[int] = set()  # sizes that the engine's backend has been prepared to be captured for
         self._done = torch.zeros(0, dtype=torch.int64, device=self.device)
 
     def use(self, graph: Graph | None, point: OperatingPoint) -> None:
         """Serves another flow from the next step on; None: dense. Its summaries are written anew from the pages.
 
-        Raises EngineError, BudgetError, CompileError; what was served before then goes on.
+        Raises EngineError, BudgetError, CompileError; then what was served before goes on. Where there are CUDA graphs none
+        may be replayed until `recapture`.
         """
-        self.served = None if graph is None else self._made(graph, point)
-        self._step = None
+        intended = None if graph is None else self._making.intended(graph, point)
+        if intended is not None:
+            self._check_room(intended.bytes)
+        self.served, self.graphs, self._step = None, None, None            # memory is given back before more is taken
+        if intended is not None:
+            self.served = intended.furnish()
+            self.graphs = self._graphs_of(self.served)
 
-    def _made(self, graph: Graph, point: OperatingPoint) -> Served:
-        graph, point = self.share.graph(graph), self.share.point(point)
-        if graph.geometry != self.shape.geometry(point.block_size):
-            raise EngineError(f"the flow was traced for {graph.geometry}, and a rank of this server has "
-                              f"{self.shape.geometry(point.block_size)}",
-                              hint="Trace it for the model that is served, at this block size and tensor parallel size.")
-        layers = check_point(point, graph, self.shape)
-        program = compile_flow(graph, point, self.device.type)
-        pages = self._pages(point)
-        heads, blocks = pages.k(min(layers.select, default=0)).shape[:2]
-        shape = SummaryShape(heads=heads, blocks=blocks, layers=layers.select)
-        served = Served(graph=graph, point=point, program=program, layers=layers, pages=pages, rule=self._rule(graph, point),
-                        summaries=shape.make(graph, point, self.device))
-        served.rebuild(torch.arange(1, blocks, device=self.device))
-        return served
+    def recapture(self) -> None:
+        """Takes the CUDA graphs anew, where there are any; on all ranks at once, while nothing runs."""
+        if drop_graphs(self.runner):
+            take_graphs(self.runner)
 
-    def _pages(self, point: OperatingPoint) -> Pages:
+    def _check_room(self, wanted: int) -> None:
+        if self.device.type != "cuda":
+            return
+        free = torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device)
+        free += (0 if self.served is None else self.served.summaries.bytes) - torch.cuda.memory_allocated(self.device)
+        if wanted > free:
+            raise EngineError(f"the flow's summaries take {wanted / 2**30:.2f} GiB, and {free / 2**30:.2f} GiB are free",
+                              hint="Start the server with a lower --mem-fraction-static, or choose a flow that keeps less.")
+
+    def _graphs_of(self, served: Served) -> "CapturedGraphs | None":
+        if self.device.type != "cuda":
+            return None
+        from vortex.serving.sglang.captured import CapturedGraphs  # Triton, which SGLang on a CPU does without
+
+        blocks = -(-self.req_to_token_pool.req_to_token.shape[1] // served.point.block_size)
+        return CapturedGraphs(served, blocks, self.device, self.counters)
+
+    def _pages(self, block_size: int) -> Pages:
         pool = self.token_to_kv_pool
-        return Pages(keys=pool.get_key_buffer, values=pool.get_value_buffer, block_size=point.block_size,
+        return Pages(keys=pool.get_key_buffer, values=pool.get_value_buffer, block_size=block_size,
                      latent=self.shape.kv_lora_rank > 0)
 
-    def _rule(self, graph: Graph, point: OperatingPoint) -> DenseRule:
-        if point.dense_below == "never":
-            return NEVER
-        # What state holds depends on every step.
-        return DenseRule() if graph.states or not isinstance(point.dense_below, int) else fixed_rule(point.dense_below)
+    def judge_by(self, rule: DenseRule) -> None:
+        """Another rule from the next step on."""
+        if self.served is not None:
+            self.served = replace(self.served, rule=rule)
+
+    def summarise_all(self) -> None:
+        """Writes all summaries anew from the pages."""
+        if self.served is not None:
+            self.served.rebuild(torch.arange(1, self.served.pages.k(min(self.served.layers.select)).shape[1],
+                                             device=self.device))
+
+    # A step made anew
 
     def init_forward_metadata(self, forward_batch: ForwardBatch) -> None:
-        self.dense.init_forward_metadata(forward_batch)
+        self.dense.backend.init_forward_metadata(forward_batch)
         self._step = None
         if self.served is None or forward_batch.out_cache_loc is None:
             return
-        self._done = completed(forward_batch.out_cache_loc, self.served.point.block_size)
+        find = completed if self.device.type == "cpu" else completed_by_slot
+        self._done = find(forward_batch.out_cache_loc, self.served.point.block_size)
         if forward_batch.forward_mode.is_decode():
-            batch = self._batch(forward_batch)
+            batch = self._batch(forward_batch, self.served.point.block_size)
             self._receive(self.served, batch)
             self._step = DecodeStep(served=self.served, batch=batch, recorder=self.recorder, counters=self.counters)
+
+    def _batch(self, forward_batch: ForwardBatch, block_size: int) -> Batch:
+        """Without the rows that SGLang pads batches with: those have no names."""
+        lens = tuple(_host_lens(forward_batch))
+        names = tuple(("",) * len(lens) if forward_batch.rids is None else forward_batch.rids)
+        return self._named(names, lens[:len(names)], forward_batch.req_pool_indices, block_size)
+
+    def _named(self, names: tuple[str, ...], lens: tuple[int, ...], rows: torch.Tensor, block_size: int) -> Batch:
+        slots = self.req_to_token_pool.req_to_token[rows[:len(names)]]
+        return Batch(names=names, lens=lens, seeds=tuple(map(self._seed, names)), tables=block_tables(slots, lens, block_size))
+
+    def _seed(self, name: str) -> int:
+        return self.share.seed(seed_of(name))
 
     def _receive(self, served: Served, batch: Batch) -> None:
         """Summarises the pages of requests that were prefilled by another server."""
@@ -116,17 +159,77 @@ class VortexBackend(AttentionBackend):
             rows = self._arrivals.strangers(batch.names)
             served.rebuild(complete_blocks(batch.tables, batch.lens, served.point.block_size, rows))
 
-    def _batch(self, forward_batch: ForwardBatch) -> Batch:
+    # A step captured in a CUDA graph
+
+    def init_cuda_graph_state(self, max_bs: int, max_num_tokens: int) -> None:
+        self.dense.backend.init_cuda_graph_state(max_bs, max_num_tokens)
+        self._prepared.clear()
+        if self.graphs is not None:
+            self.graphs.forget()
+
+    def get_cuda_graph_seq_len_fill_value(self) -> int:
+        return int(self.dense.backend.get_cuda_graph_seq_len_fill_value())
+
+    def get_cpu_graph_seq_len_fill_value(self) -> int:
+        """Of padded rows in eager batches too: a request of one token."""
+        return 1
+
+    def choose(self, forward_batch: ForwardBatch) -> str:
+        """Which of its graphs a batch replays; SGLang asks before it prepares the replay."""
+        assert self.graphs is not None and self.served is not None
+        lens = forward_batch.seq_lens_cpu
+        names = forward_batch.rids or ()
+        return self.graphs.choose(names, None if lens is None else lens.tolist()[:len(names)], self.served.rule)
+
+    def init_forward_metadata_out_graph(self, forward_batch: ForwardBatch, in_capture: bool = False) -> None:
+        graphs, self._step = self.graphs, None
+        if graphs is None or not forward_batch.forward_mode.is_decode():
+            self.dense.backend.init_forward_metadata_out_graph(forward_batch, in_capture)
+            return
+        requests = int(forward_batch.batch_size)
+        if in_capture:
+            graphs.expect(dense=get_capture_attention_variant() == DENSE)
+        else:
+            self._replayed(graphs, forward_batch)
+        self._step = graphs.step(requests)
+        self._step.dense = graphs.dense
+        if self._needs_dense(self._step):
+            # Both graphs of a size read what it was prepared with once: a second time it would forget the first.
+            self.dense.backend.init_forward_metadata_out_graph(forward_batch, in_capture and requests not in self._prepared)
+            self._prepared.add(requests)
+
+    def _replayed(self, graphs: "CapturedGraphs", forward_batch: ForwardBatch) -> None:
+        """What the host does beside the engine's own preparations of a replay."""
         assert self.served is not None
-        lens = tuple(forward_batch.seq_lens_cpu.tolist())
-        names = tuple(forward_batch.rids or ("",) * len(lens))
-        slots = self.req_to_token_pool.req_to_token[forward_batch.req_pool_indices]
-        return Batch(names=names, lens=lens, seeds=tuple(self.share.seed(seed_of(name)) for name in names),
-                     tables=block_tables(slots, lens, self.served.point.block_size))
+        graphs.replay(int(forward_batch.batch_size), self._seed)
+        if get_disagg().disaggregation_mode == "decode" and graphs.lens:
+            self._receive(self.served, self._named(graphs.names, graphs.lens, forward_batch.req_pool_indices,
+                                                   self.served.point.block_size))
+
+    def init_forward_metadata_in_graph(self, forward_batch: ForwardBatch) -> None:
+        step = self._step
+        if step is not None and not isinstance(step, DecodeStep):
+            step.begin(forward_batch.seq_lens, forward_batch.req_pool_indices, forward_batch.out_cache_loc,
+                       self.req_to_token_pool.req_to_token)
+            self._done = step.done
+        if step is None or self._needs_dense(step):
+            self.dense.backend.init_forward_metadata_in_graph(forward_batch)
+
+    def _needs_dense(self, step: "DecodeStep | CapturedStep") -> bool:
+        """Is some layer of the step the engine's?"""
+        assert self.served is not None
+        layers = self.served.layers
+        return step.dense or len(layers.select | layers.reuse) < self.shape.layers
+
+    def shared_read_ends(self, fm: ForwardMode) -> SharedReadEnds:
+        ends = self.dense.backend.shared_read_ends(fm)
+        return SharedReadEnds.max_of([ends, super().shared_read_ends(fm)])
+
+    # Layers
 
     def forward_extend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layer: RadixAttention,
                        forward_batch: ForwardBatch, save_kv_cache: bool = True, **kwargs: Any) -> torch.Tensor:
-        out = self.dense.forward_extend(q, k, v, layer, forward_batch, save_kv_cache, **kwargs)
+        out = self.dense.extend(q, k, v, layer, forward_batch, save_kv_cache, **kwargs)
         self._summarise(layer)
         return out
 
@@ -134,15 +237,21 @@ class VortexBackend(AttentionBackend):
                        forward_batch: ForwardBatch, save_kv_cache: bool = True, **kwargs: Any) -> torch.Tensor:
         step = self._step
         if step is None or not step.sparse(layer.layer_id):
-            out = self.dense.forward_decode(q, k, v, layer, forward_batch, save_kv_cache, **kwargs)
+            out = self.dense.decode(q, k, v, layer, forward_batch, save_kv_cache, **kwargs)
             self._summarise(layer)
-            if step is not None:
-                step.note(layer.layer_id, self._rows(q, layer))
+            if isinstance(step, DecodeStep):
+                step.note(layer.layer_id, self._rows(q, layer)[:len(step.batch.lens)])
             return out
         if save_kv_cache:
             self.token_to_kv_pool.set_kv_buffer(layer, KVWriteLoc(forward_batch.out_cache_loc, None), k, v)
         self._summarise(layer)
-        return step.attend(layer.layer_id, self._rows(q, layer), layer.scaling).reshape(q.shape[0], -1)
+        return self._attended(step, self._rows(q, layer), layer).reshape(q.shape[0], -1)
+
+    def _attended(self, step: "DecodeStep | CapturedStep", rows: torch.Tensor, layer: RadixAttention) -> torch.Tensor:
+        """Zeros for rows that SGLang pads a batch with."""
+        count = len(step.batch.lens) if isinstance(step, DecodeStep) else rows.shape[0]
+        found = step.attend(layer.layer_id, rows[:count], layer.scaling)
+        return found if count == rows.shape[0] else torch.cat([found, found.new_zeros(rows.shape[0] - count, *found.shape[1:])])
 
     def _rows(self, q: torch.Tensor, layer: RadixAttention) -> torch.Tensor:
         """[B, H, G, D]."""
@@ -153,4 +262,20 @@ class VortexBackend(AttentionBackend):
             self.served.summarise(layer.layer_id, self._done)
 
     def support_triton(self) -> bool:
-        return self.dense.support_triton()
+        return bool(self.dense.backend.support_triton())
+
+    @property  # type: ignore[override]
+    def forward_metadata(self) -> Any:
+        """The engine's own backend's: SGLang forgets it for idle ranks."""
+        return self.dense.backend.forward_metadata
+
+    @forward_metadata.setter
+    def forward_metadata(self, value: Any) -> None:
+        self.dense.backend.forward_metadata = value
+
+
+def _host_lens(forward_batch: ForwardBatch) -> list[int]:
+    """Waits for the device where SGLang keeps none on the host."""
+    lens = forward_batch.seq_lens if forward_batch.seq_lens_cpu is None else forward_batch.seq_lens_cpu
+    found: list[int] = lens.tolist()
+    return found

@@ -4,8 +4,7 @@ graph and the sparse one.
 All of it may be recorded: the device reads the engine's tensors, plans and selects, and nothing waits for the host. Nothing
 here knows SGLang. Letters of shapes as in vortex/compiler/program.py.
 """
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -13,20 +12,11 @@ from vortex.compiler.program import Lists
 from vortex.language.ops.noise import wrapped
 from vortex.serving.embedded.steps import FixedProgram, fixed
 from vortex.serving.sglang.counters import Counters
+from vortex.serving.sglang.dense_rule import DENSE, SPARSE, DenseRule, labels_of
 from vortex.serving.sglang.seating_kernels import note_done, seat
 from vortex.serving.sglang.served import Served
 
 WIDTH = 1024                              # columns of a table that one program of `seat` writes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seats:
-    """What a captured step reads of the engine, at fixed addresses. Padded rows write to slot 0, which nobody owns."""
-
-    lens: torch.Tensor                    # int64 [B]: tokens, the one being decoded counted
-    requests: torch.Tensor                # int64 [B]: rows of `table`
-    slots: torch.Tensor                   # int64 [B]: where this step's token goes
-    table: torch.Tensor                   # int32 [requests of the engine, tokens]: slots by position
 
 
 class CapturedStep:
@@ -35,7 +25,7 @@ class CapturedStep:
     `blocks`: the most that a request of the engine has.
     """
 
-    def __init__(self, served: Served, requests: int, heads: int, blocks: int, device: torch.device,  # noqa: PLR0913
+    def __init__(self, served: Served, requests: int, heads: int, blocks: int, device: torch.device,
                  counters: Counters | None = None) -> None:
         program = fixed(served.program)
         assert program is not None, "what is captured are Programs of fixed steps"
@@ -46,37 +36,32 @@ class CapturedStep:
         self._plan = program.prepare(requests=requests, heads=heads, blocks=blocks, device=device)
         self._counters = counters
         self._draws = any(node.op == "random" for node in served.graph.indexer)
-        self._seeds: tuple[int, ...] = ()
+        self._names: tuple[str, ...] = ()
         self._selected: Lists | None = None
 
-    def sow(self, seeds: Sequence[int]) -> None:
+    def sow(self, names: tuple[str, ...], seed: Callable[[str], int]) -> None:
         """The seeds of the requests that are there, in order: by the host, before the step; only flows that draw need them."""
-        wanted = tuple(map(wrapped, seeds))
-        if not self._draws or wanted == self._seeds:
+        if not self._draws or names == self._names:
             return
         held = self._plan.inputs.seeds
         row = torch.zeros(held.shape[0], dtype=torch.int64, pin_memory=held.is_cuda)
-        row[:len(wanted)] = torch.tensor(wanted, dtype=torch.int64)
+        row[:len(names)] = torch.tensor([wrapped(seed(name)) for name in names], dtype=torch.int64)
         held.copy_(row, non_blocking=True)
-        self._seeds = wanted
+        self._names = names
 
-    @property
-    def draws(self) -> bool:
-        return self._draws
-
-    def begin(self, seats: Seats, dense: bool) -> None:
-        """Reads the engine's tensors; `dense`: only what completes will be summarised."""
-        self.dense = dense
+    def begin(self, lens: torch.Tensor, requests: torch.Tensor, slots: torch.Tensor, table: torch.Tensor) -> None:
+        """Reads the engine's tensors, [B] each: tokens with the one being decoded, rows of `table`, where this step's token
+        goes; `table` holds slots by position, int32 [requests of the engine, tokens]. Padded rows write to slot 0, which nobody
+        owns. A dense step only notes what will be summarised."""
         self._selected = None
-        size, requests = self._served.point.block_size, self.done.shape[0]
-        if dense:
-            note_done[(requests,)](seats.slots, self.done, SIZE=size)
+        size, rows = self._served.point.block_size, self.done.shape[0]
+        if self.dense:
+            note_done[(rows,)](slots, self.done, SIZE=size)
             return
         inputs = self._plan.inputs
         columns = inputs.tables.shape[1]
-        seat[(requests, -(-columns // WIDTH))](
-            seats.lens, seats.requests, seats.slots, seats.table, inputs.lens, inputs.tables, self.done, columns,
-            seats.table.stride(0), SIZE=size, WIDTH=WIDTH)
+        seat[(rows, -(-columns // WIDTH))](lens, requests, slots, table, inputs.lens, inputs.tables, self.done, columns,
+                                          table.stride(0), SIZE=size, WIDTH=WIDTH)
         self._program.begin(self._plan)
 
     def sparse(self, layer: int) -> bool:
@@ -93,3 +78,55 @@ class CapturedStep:
         if self._counters is not None and self._selected is not None:
             self._counters.chose(self._selected.counts)
         return self._program.attend(self._plan, q, k, v, self._selected, scale)
+
+
+
+class CapturedGraphs:
+    """The captured steps of what is served, by batch size, and the choice between the graphs of each.
+
+    A choice is made once a step, on the host, from the true batch: what is replayed is padded and has no names. `blocks`: the
+    most that a request of the engine has.
+    """
+
+    def __init__(self, served: Served, blocks: int, device: torch.device, counters: Counters) -> None:
+        self.labels = labels_of(served.graph, served.point)
+        self.names: tuple[str, ...] = ()
+        self.lens: tuple[int, ...] = ()
+        self.dense = False                # what the last choice was
+        self._served = served
+        self._heads = served.pages.k(min(served.layers.select, default=0)).shape[0]
+        self._blocks = blocks
+        self._device = device
+        self._counters = counters
+        self._steps: dict[int, CapturedStep] = {}
+
+    def step(self, requests: int) -> CapturedStep:
+        """Of so many rows; made when first asked for, which is before a capture."""
+        if requests not in self._steps:
+            self._steps[requests] = CapturedStep(self._served, requests, self._heads, self._blocks, self._device, self._counters)
+        return self._steps[requests]
+
+    def forget(self) -> None:
+        """Captures begin anew."""
+        self._steps.clear()
+
+    def choose(self, names: Sequence[str], lens: Sequence[int] | None, rule: DenseRule) -> str:
+        """The graph for requests of these lengths, padding left out. Without any the cheaper one; not known (None): sparse,
+        which is right for all."""
+        self.names, self.lens = tuple(names), tuple(lens or ())
+        self.dense = DENSE in self.labels and lens is not None and (not lens or rule.dense(lens))
+        return DENSE if self.dense else SPARSE
+
+    def expect(self, *, dense: bool) -> None:
+        """Without a batch: to be captured, or measured."""
+        self.names, self.lens, self.dense = (), (), dense
+
+    def replay(self, requests: int, seed: Callable[[str], int]) -> None:
+        """What the host does before a replay of so many rows; the seed of a request by its name."""
+        if self.lens:
+            self._counters.step(self.dense)
+        if not self.dense:
+            self.step(requests).sow(self.names, seed)
+            served, size = self._served, self._served.point.block_size
+            attending = len(served.layers.select | served.layers.reuse)
+            self._counters.possible_blocks += attending * self._heads * sum(-(-length // size) for length in self.lens)

@@ -104,6 +104,11 @@ def completed(slots: torch.Tensor, size: int) -> torch.Tensor:
     return slots[slots % size == size - 1] // size
 
 
+def completed_by_slot(slots: torch.Tensor, size: int) -> torch.Tensor:
+    """As `completed`, int64 [slots], -1 for a slot that completes none: nobody waits to hear how many there are."""
+    return torch.where((slots % size == size - 1) & (slots > 0), slots // size, -1)
+
+
 def block_tables(slots_by_position: torch.Tensor, lens: Sequence[int], size: int) -> torch.Tensor:
     """int64 [B, N] from SGLang's table of slots [B, >= longest]: the first slot of a block tells where it lies."""
     device = slots_by_position.device
