@@ -10,7 +10,8 @@ from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Geometry, Graph, Parameter
 from vortex.language.parameters import digest_of
-from vortex.serving.sglang.ranks import share_of
+from vortex.serving.checkpoint import ModelShape
+from vortex.serving.sglang.ranks import rank_shape, share_of
 
 GEOMETRY = Geometry(4, 8, 2)
 HEADS = 4
@@ -102,3 +103,21 @@ def test_uneven_ranks_and_tables_of_other_models_are_refused() -> None:
         share_of(0, 2, 8).point(POINTS["a budget by head"])
     with pytest.raises(EngineError, match="has values for 4 kv heads; the model has 8"):
         share_of(0, 2, 8).graph(FLOWS["a basis by head"])
+
+
+@pytest.mark.parametrize(("kv_heads", "group", "rank", "ranks", "wanted"), [
+    (8, 4, 0, 1, (8, 4)), (8, 4, 0, 2, (4, 4)), (8, 4, 0, 8, (1, 4)), (8, 4, 0, 16, (1, 2)), (1, 20, 64, 4, (1, 5)),
+])
+def test_a_rank_serves_its_part_of_the_heads(kv_heads: int, group: int, rank: int, ranks: int, wanted: tuple[int, int]) -> None:
+    shape = ModelShape(layers=2, kv_heads=kv_heads, group=group, head_dim=80, vocabulary=9, max_tokens=64, hidden=8,
+                       intermediate=8, tied=False, kv_lora_rank=rank, qk_rope_head_dim=16 if rank else 0)
+    found = rank_shape(shape, ranks)
+    assert (found.kv_heads, found.group) == wanted and found.head_dim == 80
+    assert found.geometry(16).latent == bool(rank)
+
+
+def test_query_heads_that_ranks_cannot_share_are_refused() -> None:
+    shape = ModelShape(layers=2, kv_heads=1, group=20, head_dim=80, vocabulary=9, max_tokens=64, hidden=8, intermediate=8,
+                       tied=False, kv_lora_rank=64, qk_rope_head_dim=16)
+    with pytest.raises(EngineError, match="20 query heads are not shared evenly by 8 ranks"):
+        rank_shape(shape, 8)

@@ -12,6 +12,7 @@ from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Graph, Node, Parameter
 from vortex.language.parameters import digest_of
+from vortex.serving.checkpoint import ModelShape
 
 TABLES = ("topk_layers", "ratio_layers")
 STRIDE = 0x9E3779B97F4A7C15               # between the seeds of two ranks: heads of both draw numbers of their own
@@ -76,6 +77,16 @@ def share_of(rank: int, ranks: int, kv_heads: int) -> Share:
         raise EngineError(f"{kv_heads} kv heads are not shared evenly by {ranks} ranks",
                           hint="Choose a tensor parallel size that divides the kv heads, or that they divide.")
     return Share(rank=rank, first=rank * kv_heads // ranks, heads=max(1, kv_heads // ranks), total=kv_heads)
+
+
+def rank_shape(shape: ModelShape, ranks: int) -> ModelShape:
+    """What each of `ranks` serves of a model: flows are traced for its geometry. Raises EngineError for uneven shares."""
+    own = share_of(0, ranks, shape.kv_heads)
+    heads = shape.kv_heads * shape.group
+    if heads % ranks:
+        raise EngineError(f"{heads} query heads are not shared evenly by {ranks} ranks",
+                          hint="Choose a tensor parallel size that divides the query heads.")
+    return replace(shape, kv_heads=own.heads, group=heads // ranks // own.heads)
 
 
 def _renamed(node: Node, parts: dict[str, Parameter]) -> Node:
