@@ -3,11 +3,13 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
 
 import typer
 
 from agent.models.keys import kept_apart
-from vortex.errors import VortexError
+from vortex.errors import MissingExtra, VortexError
 
 COMMANDS = {
     "run": "Run a campaign, or go on with it where it stood.",
@@ -66,10 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with kept_apart():
             application(wanted)(words, prog_name="vortex")
     except VortexError as error:
-        print(json.dumps(error.to_json()) if "--json" in words else error.report(), file=sys.stderr)
-        sys.exit(error.exit_code)
+        _refuse(error, words)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if not library or (Path(__file__).parents[2] / library).exists():
+            raise                         # one of our own: a fault of ours
+        _refuse(MissingExtra(f"{library} is not installed", hint='pip install "vortex-platform[eval]"'), words)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _refuse(error: VortexError, words: Sequence[str]) -> NoReturn:
+    print(json.dumps(error.to_json()) if "--json" in words else error.report(), file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

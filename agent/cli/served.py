@@ -1,5 +1,4 @@
-"""What `vortex serve` and `vortex swap` are to serve: a flow's Graph at a model's sizes, and its operating point."""
-import importlib.util
+"""What `vortex serve`, `vortex swap` and `vortex bench` are to serve: a flow's Graph at a model's sizes, and its point."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,9 @@ import typer
 from agent.cli.cost import with_changes
 from search.export import read_bundle
 from vortex import flows
-from vortex.compiler.front import load
 from vortex.config import OperatingPoint, load_point
-from vortex.errors import EngineError, MissingExtra, ModelError
-from vortex.ir import Geometry, Graph
+from vortex.errors import EngineError
+from vortex.ir import Graph
 
 if TYPE_CHECKING:
     from vortex.serving.checkpoint import Checkpoint
@@ -37,33 +35,33 @@ class Served:
 
     @property
     def text(self) -> str:
-        """`quest  topk_ratio 0.125, block size 16`"""
+        """`quest, 0.125 of the blocks, block size 16`"""
         if self.graph is None:
             return "none: dense"
-        point = self.point
-        budget = (f"{point.topk_val} blocks" if point.topk_val else "") if not point.topk_ratio else \
-            f"{point.topk_ratio:g} of the blocks"
-        return f"{self.name}, {budget or 'budget by the point'}, block size {point.block_size}"
+        return f"{self.name}, {_budget(self.point)}, block size {self.point.block_size}"
 
 
-def served(model: str, flow: str | None, bundle: Path | None, point: Path | None, changes: Sequence[str]) -> Served:
-    """Raises VortexError of every kind: an unknown model, a flow that is not legal at its sizes, a point that does not fit."""
+def served(model: str, flow: str | None, bundle: Path | None, point: Path | None, changes: Sequence[str],
+           ranks: int = 1) -> Served:
+    """For a server of so many `ranks` of tensor parallelism.
+
+    Raises VortexError of every kind: an unknown model, a flow that is not legal at its sizes, a point that does not fit.
+    """
+    from agent.fitted import fitted  # two seconds of transformers, which help and lists do without
+
     if flow is not None and bundle is not None:
         raise EngineError("--flow and --bundle both name what is served", hint="A bundle holds its flow: leave --flow out.")
-    checkpoint = checkpoint_of(model)
     name, text, path, base = _source(flow, bundle)
-    if point is not None:
-        base = load_point(point)
-    at = with_changes(base, changes).with_(model=model, engine="sglang")
-    graph = None
-    if text:
-        geometry = checkpoint.shape.geometry(at.block_size)
-        graph = load(text, path, geometry)
-        _check_kind(name, graph, geometry)
-    from vortex.serving.layers import check_point  # as above
+    at = with_changes(base if point is None else load_point(point), changes).with_(model=model, engine="sglang")
+    place, graph = fitted(text, path, at, ranks)
+    return Served(model=model, path=place, name=name, graph=graph, point=at)
 
-    check_point(at, graph, checkpoint.shape)
-    return Served(model=model, path=checkpoint.path, name=name, graph=graph, point=at)
+
+def checkpoint_of(model: str) -> "Checkpoint":
+    """Raises ModelError."""
+    from vortex.serving.checkpoint import find_checkpoint  # as above
+
+    return find_checkpoint(model, "sglang")
 
 
 def _source(flow: str | None, bundle: Path | None) -> tuple[str, str, str, OperatingPoint]:
@@ -78,22 +76,12 @@ def _source(flow: str | None, bundle: Path | None) -> tuple[str, str, str, Opera
     return name, text, path, usual.with_(**flows.settings(path))
 
 
-def _check_kind(name: str, graph: Graph, geometry: Geometry) -> None:
-    if graph.geometry != geometry:
-        kind = "keeps keys and values" if graph.geometry.kv_lora_rank else "keeps latents"
-        raise ModelError(f"{name} is written for another kind of attention: this model {kind}",
-                         hint=f"Flows for latents: {', '.join(flows.LATENT)}." if geometry.kv_lora_rank else
-                         "vortex flows lists those for keys and values.")
-
-
-def checkpoint_of(model: str) -> "Checkpoint":
-    """Raises ModelError, and MissingExtra where configs cannot be read."""
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtra("a model's config is read with transformers, which is not installed",
-                           hint='pip install "vortex-platform[eval]"')
-    from vortex.serving.checkpoint import find_checkpoint  # where transformers lacks, that is the message
-
-    return find_checkpoint(model)
+def _budget(point: OperatingPoint) -> str:
+    if point.schedule_policy or point.topk_layers or point.ratio_layers:
+        return "budget by the point"
+    parts = [f"{point.topk_val} blocks"] if point.topk_val else []
+    parts += [f"{point.topk_ratio:g} of the blocks"] if point.topk_ratio else []
+    return " or ".join(parts) or "reserved blocks alone"
 
 
 def _gpu() -> bool:

@@ -1,4 +1,4 @@
-"""A Python "with SGLang" whose server is a few lines: what `vortex serve` does with processes, without the weight of the real one.
+"""A Python "with SGLang" whose server is a few lines: `vortex serve` and processes, without the weight of the real one.
 
 The real launcher runs in it. Its server has a child, as SGLang's has; the variable STAND_IN says what goes wrong. Torch and
 transformers, seconds of imports, are a few lines as well.

@@ -193,7 +193,7 @@ def test_nothing_outlives_a_command_that_is_killed(serving: Callable[..., Servin
     assert json.loads(vortex(one.environment, "serve", "--list", "--json").stdout) == []
 
 
-def test_what_a_killed_command_left_is_taken_away_by_the_next(environment: dict[str, str], serving: Callable[..., Serving]) -> None:
+def test_the_next_takes_away_what_a_killed_command_left(environment: dict[str, str], serving: Callable[..., Serving]) -> None:
     one = serving()
     told = one.ready()
     pids = one.processes()
