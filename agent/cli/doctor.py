@@ -3,6 +3,8 @@ import importlib.util
 import os
 import platform
 import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ from agent.cli.options import Json
 from agent.cli.text import columns, to_json
 from agent.environment import processor
 from vortex.errors import ModelError, VortexError
+from vortex.serving.sglang.python import find_python
 
 GB = 1e9
 PARTS = (
@@ -20,7 +23,6 @@ PARTS = (
     ("CPU programs", ("torch",), "compile"),
     ("embedded engine", ("torch", "transformers", "safetensors"), "eval"),
     ("campaigns", ("torch", "transformers", "ray", "sqlalchemy", "scipy", "moocore"), "eval"),
-    ("sglang engine", ("sglang",), "sglang"),
     ("Triton kernels", ("triton",), "compile"),
 )
 
@@ -30,7 +32,8 @@ def command(
     json: Json = False,
 ) -> None:
     """What is installed and usable here. With --model, exit code 2 when that model is not served, and why."""
-    told: dict[str, Any] = {"machine": _machine(), "parts": {name: _part(needs, extra) for name, needs, extra in PARTS}}
+    parts = {name: _part(needs, extra) for name, needs, extra in PARTS}
+    told: dict[str, Any] = {"machine": _machine(), "parts": {**parts, "sglang engine": _sglang()}}
     refusal = None
     if model is not None:
         try:
@@ -63,23 +66,41 @@ def _part(needs: tuple[str, ...], extra: str) -> dict[str, Any]:
             "install": f'pip install "vortex-platform[{extra}]"' if missing else ""}
 
 
+def _sglang() -> dict[str, Any]:
+    """It may live in another Python than this one."""
+    try:
+        found = find_python()
+    except VortexError as error:
+        return {"usable": False, "missing": ["sglang"], "install": error.hint, "why": error.message}
+    return {"usable": True, "missing": [], "install": "", "version": found.version, "python": found.path}
+
+
 def _model(name: str) -> dict[str, Any]:
     if importlib.util.find_spec("transformers") is None:
         raise ModelError("a model's config is read with transformers, which is not installed",
                          hint='pip install "vortex-platform[eval]"')
     from vortex.serving.checkpoint import find_checkpoint  # as above
 
-    found = find_checkpoint(name)
-    return {"name": name, "served": True, "path": found.path, **asdict(found.shape)}
+    found, engines = find_checkpoint(name, "sglang"), ["sglang"]
+    with suppress(ModelError):
+        find_checkpoint(name, "embedded")
+        engines.insert(0, "embedded")
+    return {"name": name, "served": True, "engines": engines, "path": found.path, **asdict(found.shape)}
+
+
+def _standing(part: Mapping[str, Any]) -> str:
+    if part["usable"]:
+        return f"usable: SGLang {part['version']} of {part['python']}" if "version" in part else "usable"
+    return f"{part['why'] if 'why' in part else 'lacks ' + ', '.join(part['missing'])}: {part['install']}"
 
 
 def _text(told: dict[str, Any], refusal: VortexError | None) -> str:
     rows = list(told["machine"].items())
-    rows += [(name, "usable" if part["usable"] else f"lacks {', '.join(part['missing'])}: {part['install']}")
-             for name, part in told["parts"].items()]
+    rows += [(name, _standing(part)) for name, part in told["parts"].items()]
     if refusal is None and "model" in told:
         model = told["model"]
-        rows.append(("model", f"{model['name']} is served: {model['layers']} layers, {model['kv_heads']} kv heads of "
+        by = " and ".join(model["engines"])
+        rows.append(("model", f"{model['name']} is served by {by}: {model['layers']} layers, {model['kv_heads']} kv heads of "
                               f"{model['group']} query heads, head dim {model['head_dim']}, {model['max_tokens']:,} tokens"))
     lines = columns(rows)
     return lines if refusal is None else f"{lines}\n{told['model']['name']} is not served:\n{refusal.report()}"

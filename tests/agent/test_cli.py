@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import COMMANDS
+from tests.serving.sglang.stand_in import make_python
+from vortex.serving.sglang.python import VARIABLE
 
 BROKEN = '''"""Slices the centroid and forgets the query."""
 from vortex import ops, register, vFlow
@@ -108,3 +110,11 @@ def test_flows_and_ops_are_listed_and_shown() -> None:
 def test_doctor_says_that_the_shipped_model_is_served() -> None:
     told = json.loads(vortex("doctor", "--model", "probe", "--json").stdout)
     assert told["model"]["served"] is True and told["model"]["head_dim"] == 64
+    assert told["model"]["engines"] == ["embedded", "sglang"]
+
+
+def test_doctor_says_where_sglang_is_found_and_what_is_wrong_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(VARIABLE, str(make_python(tmp_path, "0.4.0")))
+    told = json.loads(vortex("doctor", "--json").stdout)["parts"]["sglang engine"]
+    assert told["usable"] is False and "0.4.0" in told["why"] and "0.5.23" in told["install"]
+    assert "is not supported" in vortex("doctor").stdout

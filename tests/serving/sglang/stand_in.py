@@ -1,12 +1,14 @@
 """A Python "with SGLang" for the engine's host: requests are counted up from their last token, one token a moment.
 
-The real host runs in it. It has a child, as SGLang has; the variable STAND_IN says what goes wrong.
+The real host runs in it. It has a child, as SGLang has, and schedulers that answer commands: they refuse a point whose
+topk_ratio is 0.5, and claim two steps of other batches before steps of the whole one. STAND_IN says what goes wrong.
 """
 import sys
 from pathlib import Path
 
 ENGINE = '''
-import asyncio, os, subprocess, sys, time, types
+import asyncio, json, os, subprocess, sys, threading, time, types
+from pathlib import Path
 class Manager:
     context_len = 64
     model_config = types.SimpleNamespace(hf_eos_token_id={2})
@@ -29,7 +31,27 @@ class Engine:
         self.loop = asyncio.new_event_loop()
         self.tokenizer_manager = Manager()
         self.server_args = types.SimpleNamespace(enable_deterministic_inference=arguments["enable_deterministic_inference"])
+        folder = Path(os.environ["VORTEX_SGLANG"][1:]).parent if "VORTEX_SGLANG" in os.environ else None
+        if folder is not None:
+            self.steps = 0
+            threading.Thread(target=self._schedule, args=(folder,), daemon=True).start()
         self._scheduler_init_result = types.SimpleNamespace(scheduler_infos=[{"max_total_num_tokens": 512}])
+    def _schedule(self, folder):
+        from vortex.serving.sglang.control import write_answer
+        from vortex.serving.sglang.desk import Desk
+        desk = Desk(folder, 0, [0])
+        while True:
+            for errand in desk.taken():
+                write_answer(Path(errand.folder), 0, self._answer(json.loads(errand.request)))
+            time.sleep(0.002)
+    def _answer(self, request):
+        print("asked", json.dumps(request), flush=True)
+        if request["do"] == "use" and request["point"]["topk_ratio"] == 0.5:
+            return {"ok": False, "error": {"code": "BudgetError", "message": "half is too much", "hint": ""}}
+        if request["do"] == "step-times":
+            self.steps = 6 if request["on"] else self.steps
+            return {"ok": True, "steps": [(1, 9.0), (2, 9.0)] + [(3, 0.01 * i) for i in range(self.steps)]}
+        return {"ok": True, "running": 0}
     async def async_generate(self, *, input_ids, sampling_params, rid, stream=False):
         found = self._results(input_ids, sampling_params, rid)
         if stream:

@@ -1,5 +1,6 @@
 """SGLang as an engine: a process of its own holds it, in the Python that has it, and this drives that process."""
 import random
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from vortex.serving.sglang.python import find_python
 from vortex.serving.sglang.recordings import read_events
 from vortex.serving.sglang.settings import Settings
 
+LISTEN_S = 20.0
 COMMAND_S = 600.0                         # for the schedulers to do what they are asked
 SPARE_STEPS = 4                           # of a forced decode: those in which some requests have not begun
 FIRST_TOKEN = 3                           # ids before it may mean something
@@ -59,7 +61,7 @@ class SglangEngine:
     def start(self, model: str) -> None:
         """Raises ModelError, MissingExtra, EngineError."""
         self.stop()
-        checkpoint = find_checkpoint(model)
+        checkpoint = find_checkpoint(model, "sglang")
         self._boot(checkpoint, None, OperatingPoint(model=model, engine="sglang"))
         self._checkpoint = checkpoint
 
@@ -98,12 +100,19 @@ class SglangEngine:
         python, folder = find_python(), new_folder()
         page = self.options.page(point.block_size, point.page_size)
         host = HostProcess(python.path, folder, self.options.arguments(checkpoint, page),
-                           Settings(graph=_json(graph), point=point).put(folder))
+                           Settings(graph=_json(graph), point=point, reserve=self.options.reserve).put(folder))
         try:
             self._running = Running(host=host, page=page, **host.ready())
+            self._await_schedulers(folder)
         finally:
             if self._running is None:
                 host.stop()
+
+    def _await_schedulers(self, folder: Path) -> None:
+        """They begin to listen a moment after SGLang says that it is ready."""
+        until = time.monotonic() + LISTEN_S
+        while not addresses(folder) and time.monotonic() < until:
+            time.sleep(LISTEN_S / 1000)
 
     def ask(self, request: Mapping[str, Any]) -> list[Answer]:
         """A command for the schedulers (control.py), answered by each rank. Raises EngineError, and what they refuse."""
@@ -124,7 +133,7 @@ class SglangEngine:
 
         Batches are SGLang's to make: tokens may depend on the company, by the order of float operations.
         """
-        point, shape = self._served, self._model.shape
+        shape, point = self._model.shape, self._served
         self._give_up()
         check_requests(requests, shape)
         self._check_room(requests)

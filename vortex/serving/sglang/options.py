@@ -18,7 +18,8 @@ class SglangOptions:
     """SGLang's own arguments by shorter names; None leaves one to SGLang, or to what a CPU wants.
 
     `page_size` holds for points that name none and whose blocks fit. `deterministic` is SGLang's mode in which the seeds of
-    draws hold; None: on a CPU, where it costs nothing. `more` is given to SGLang as it is.
+    draws hold; None: on a CPU, where it costs nothing. `reserve` is the memory kept for summaries, as a share of that of keys
+    and values. `more` is given to SGLang as it is.
     """
 
     page_size: int = PAGE
@@ -30,6 +31,7 @@ class SglangOptions:
     tp_size: int = 1
     dtype: str | None = None
     mem_fraction: float | None = None
+    reserve: float = 0.125
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def page(self, block_size: int, asked: int | None) -> int:
