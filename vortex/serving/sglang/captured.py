@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from vortex.compiler.kernels.inputs import write_done, write_inputs
 from vortex.compiler.program import Lists
 from vortex.language.ops.noise import wrapped
 from vortex.serving.embedded.steps import FixedProgram, fixed
 from vortex.serving.sglang.counters import Counters
 from vortex.serving.sglang.dense_rule import DENSE, SPARSE, DenseRule, labels_of
-from vortex.serving.sglang.seating_kernels import note_done, seat
 from vortex.serving.sglang.served import Served
-
-WIDTH = 1024                              # columns of a table that one program of `seat` writes
 
 
 class CapturedStep:
@@ -50,18 +48,13 @@ class CapturedStep:
         self._names = names
 
     def begin(self, lens: torch.Tensor, requests: torch.Tensor, slots: torch.Tensor, table: torch.Tensor) -> None:
-        """Reads the engine's tensors, [B] each: tokens with the one being decoded, rows of `table`, where this step's token
-        goes; `table` holds slots by position, int32 [requests of the engine, tokens]. Padded rows write to slot 0, which nobody
-        owns. A dense step only notes what will be summarised."""
+        """Reads the engine's tensors: see write_inputs. A dense step only notes what will be summarised."""
         self._selected = None
-        size, rows = self._served.point.block_size, self.done.shape[0]
+        size = self._served.point.block_size
         if self.dense:
-            note_done[(rows,)](slots, self.done, SIZE=size)
+            write_done(slots, self.done, size)
             return
-        inputs = self._plan.inputs
-        columns = inputs.tables.shape[1]
-        seat[(rows, -(-columns // WIDTH))](lens, requests, slots, table, inputs.lens, inputs.tables, self.done, columns,
-                                          table.stride(0), SIZE=size, WIDTH=WIDTH)
+        write_inputs(lens, requests, slots, table, self._plan.inputs, self.done, size)
         self._program.begin(self._plan)
 
     def sparse(self, layer: int) -> bool:
