@@ -39,7 +39,7 @@ def plain_tokens(model: str, batches: Sequence[Sequence[Request]], folder: Path)
         "max_total_tokens": 8192, "max_running_requests": 8, "page_size": 16, "enable_deterministic_inference": True}}))
     done = subprocess.run([find_python().path, str(PLAIN), str(job), str(answers)], env={**os.environ, **cpu_environment()},
                           capture_output=True, text=True)
-    assert answers.exists(), done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[-3000:]
     return [[tuple(tokens) for tokens in batch] for batch in json.loads(answers.read_text())]
 
 

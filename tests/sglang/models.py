@@ -33,7 +33,8 @@ def deepseek_v2() -> PreTrainedModel:
             "mscale": 1.0, "mscale_all_dim": 1.0, "rope_theta": 10000.0}
     return DeepseekV2ForCausalLM(DeepseekV2Config(
         **SHARED, **EXPERTS, num_key_value_heads=8, kv_lora_rank=64, qk_rope_head_dim=16, qk_nope_head_dim=32, v_head_dim=32,
-        q_lora_rank=None, n_routed_experts=4, n_shared_experts=1, first_k_dense_replace=1, rope_parameters=yarn))
+        q_lora_rank=None, n_routed_experts=4, n_shared_experts=1, first_k_dense_replace=3, moe_layer_freq=1, scoring_func="softmax",
+        rope_parameters=yarn))
 
 
 MODELS = {"qwen3": qwen3, "qwen3-moe": qwen3_moe, "deepseek-v2": deepseek_v2}

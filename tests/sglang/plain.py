@@ -7,7 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-from sglang.srt.arg_groups.choices import add_deterministic_attention_backend_choices
+from sglang.srt.arg_groups.choices import (
+    add_deterministic_attention_backend_choices,
+    add_radix_supported_deterministic_attention_backend_choices,
+)
 
 from vortex.serving.sglang.seeded import install_seeds
 
@@ -15,6 +18,7 @@ BACKEND = "torch_native"                  # SGLang's own where there is no GPU
 
 # Its attention gives the same numbers each time, and SGLang has not listed it.
 add_deterministic_attention_backend_choices([BACKEND])
+add_radix_supported_deterministic_attention_backend_choices([BACKEND])
 install_seeds()
 
 
