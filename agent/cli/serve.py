@@ -13,14 +13,17 @@ from agent.cli.options import Json
 from agent.cli.served import Bundle, Changes, Flow, Point, Served, served
 from agent.cli.text import columns, to_json, to_json_line
 from agent.stop import Stop
+from search.words import bytes_text
 from vortex.errors import EngineError, VortexError
 from vortex.serving.sglang.control import Control
 from vortex.serving.sglang.python import find_python
 from vortex.serving.sglang.running import Running, own_folder, register, running
-from vortex.serving.sglang.server import POLL_S, Launch, Server, free_port
+from vortex.serving.sglang.server import POLL_S, Launch, Server, attention_ranks, free_port
 from vortex.serving.sglang.settings import Settings
 
 LISTENED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE_S = 30.0
+QUEST = 1 / 16                        # what its summaries take of the KV cache's memory: room for most flows
 
 
 def command(  # noqa: PLR0913  # an option each
@@ -34,6 +37,8 @@ def command(  # noqa: PLR0913  # an option each
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 30000,
     served_model_name: Annotated[str, typer.Option(help="What clients call the model; by default MODEL.")] = "",
     tp: Annotated[int, typer.Option(min=1, help="GPUs that share the kv heads.")] = 1,
+    reserve: Annotated[float | None, typer.Option(min=0.0, max=1.0, metavar="SHARE",
+                                                  help="Memory for flows swapped in later, of the KV cache's.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show SGLang's log as it is written.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="The servers of yours that run here.")] = False,
     json: Json = False,
@@ -48,11 +53,11 @@ def command(  # noqa: PLR0913  # an option each
         return
     if model is None:
         raise EngineError("no model is named", hint="vortex serve probe --flow quest")
-    asked = served(model, flow, bundle, point, set or [])
+    ranks = attention_ranks(tp, more or [])
+    asked = served(model, flow, bundle, point, set or [], ranks)
     port = free_port(host, port)
     launch = Launch(python=find_python().path, path=asked.path, host=host, port=port, name=served_model_name or model, tp=tp,
-                    settings=Settings(graph=asked.graph.to_json() if asked.graph else None, point=asked.point),
-                    more=tuple(more or ()))
+                    settings=_settings(asked, reserve), more=tuple(more or ()))
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     told = (lambda: None) if json else lambda: console.print("\nlets requests in flight end; Ctrl-C again ends at once")
     with own_folder(port) as folder, Stop(told, LISTENED) as stop, Server(launch, folder) as server:
@@ -61,7 +66,8 @@ def command(  # noqa: PLR0913  # an option each
             _await_ready(server, stop, shown)
             bar.stop()
         if not stop.asked:
-            found = Running(host=host, port=port, model=model, pid=server.pid, folder=str(server.room), log=str(server.log))
+            found = Running(host=host, port=port, model=model, ranks=ranks, pid=server.pid, folder=str(server.room),
+                            log=str(server.log))
             register(found, folder)
             _tell(found, asked, launch, json)
         while not stop.asked:
@@ -69,6 +75,12 @@ def command(  # noqa: PLR0913  # an option each
             shown.pass_time()
         server.stop(shown.pass_time)
     console.print("stopped") if not json else None
+
+
+def _settings(asked: Served, reserve: float | None) -> Settings:
+    if reserve is None:
+        reserve = QUEST if asked.graph is None else 0.0
+    return Settings(graph=asked.graph and asked.graph.to_json(), point=asked.point, reserve=reserve)
 
 
 class _Log:
@@ -106,7 +118,7 @@ def _tell(found: Running, asked: Served, launch: Launch, json: bool) -> None:
     body = f'{{"model": "{launch.name}", "prompt": "Once upon a time", "max_tokens": 16}}'
     rows = [("serving", f"{launch.name} at {found.url}"), ("flow", asked.text)]
     if "index_bytes" in facts:
-        rows.append(("summaries", f"{facts['index_bytes'] / 2**20:,.1f} MiB"))
+        rows.append(("summaries", bytes_text(facts["index_bytes"])))
     if "radix" in facts:
         rows.append(("prefix cache", "on" if facts["radix"] else "off: the flow keeps state of each request"))
     rows += [("log", found.log), ("metrics", f"{found.url}/metrics"),
@@ -117,12 +129,12 @@ def _tell(found: Running, asked: Served, launch: Launch, json: bool) -> None:
 
 
 def _facts(folder: str) -> dict[str, Any]:
-    """What the first rank says of memory and prefix cache; nothing where it does not answer."""
+    """What the ranks say of memory and prefix cache; nothing where they do not answer."""
     try:
-        first = Control(Path(folder)).ask({"do": "counters"}, timeout_s=30)[0]
+        told = Control(Path(folder)).ask({"do": "counters"}, timeout_s=PATIENCE_S)
     except VortexError:
         return {}
-    return {name: first[name] for name in ("index_bytes", "radix") if name in first}
+    return {"index_bytes": sum(rank["index_bytes"] for rank in told), "radix": all(rank["radix"] for rank in told)}
 
 
 def _listed(found: list[Running]) -> str:

@@ -7,6 +7,7 @@ import typer
 from agent.cli.options import Json
 from agent.cli.served import Bundle, Changes, Flow, Point, served
 from agent.cli.text import columns, to_json
+from search.words import bytes_text
 from vortex.errors import EngineError
 from vortex.serving.sglang.control import Control
 from vortex.serving.sglang.running import find
@@ -28,27 +29,30 @@ def command(
     """Swap the flow of a running server. Requests in flight go on with the new one; a flow that is refused changes nothing."""
     if (flow is None and bundle is None) != dense:
         raise EngineError("one of --flow, --bundle and --dense says what to serve", hint=f"vortex swap {server} --flow quest")
-    model, room = _place(server, folder)
-    asked = served(model, flow, bundle, point, set or [])
+    model, room, ranks = _place(server, folder)
+    asked = served(model, flow, bundle, point, set or [], ranks)
     graph = None if asked.graph is None else asked.graph.to_json()
     answers = Control(room).ask({"do": "use", "graph": graph, "point": asked.point.model_dump(mode="json")}, timeout_s=PATIENCE_S)
     told = {"flow": asked.name, "point": asked.point.model_dump(mode="json"), **_summed(answers)}
     if json:
         print(to_json(told))
     else:
-        print(columns([("flow", asked.text), ("summaries", f"{told['index_bytes'] / 2**20:,.1f} MiB"),
+        print(columns([("flow", asked.text), ("summaries", bytes_text(told["index_bytes"])),
                        ("prefix cache", "on" if told["radix"] else "off: the flow keeps state of each request"),
                        ("swapped in", f"{told['seconds']:.2f} s")]))
 
 
-def _place(server: str, folder: Path | None) -> tuple[str, Path]:
-    """The model that it serves, and the folder of its control address. Raises EngineError."""
+def _place(server: str, folder: Path | None) -> tuple[str, Path, int]:
+    """The model that it serves, the folder of its control address, and the ranks that share a layer's heads out.
+
+    Raises EngineError.
+    """
     if folder is None:
         found = find(server)
-        return found.model, Path(found.folder)
+        return found.model, Path(found.folder), found.ranks
     settings = read_settings({VARIABLE: f"@{folder / 'settings.json'}"})
     assert settings is not None
-    return settings.point.model, folder
+    return settings.point.model, folder, 1
 
 
 def _summed(answers: list[dict[str, Any]]) -> dict[str, Any]:

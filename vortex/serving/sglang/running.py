@@ -23,11 +23,13 @@ TRIES, TRY_S = 5, 0.05                # a look at who runs holds the lock for a 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """`model` is as the user named it; `pid` leads the server's processes; `folder` has its settings and control address."""
+    """`model` is as the user named it; `ranks` share a layer's heads out; `pid` leads the server's processes; `folder` has its
+    settings and control address."""
 
     host: str
     port: int
     model: str
+    ranks: int
     pid: int
     folder: str
     log: str

@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from vortex.serving.sglang.settings import Settings
 OURS = {"--model-path": "MODEL", "--model": "MODEL", "--host": "--host", "--port": "--port", "--tp": "--tp", "--tp-size": "--tp",
         "--tensor-parallel-size": "--tp", "--served-model-name": "--served-model-name", "--attention-backend": "--flow",
         "--decode-attention-backend": "--flow", "--prefill-attention-backend": "--flow"}
+DP = ("--dp-size", "--dp", "--data-parallel-size")
 POLL_S = 0.2
 GONE_S = 5.0                          # what killed processes may take to be gone
 DRAIN_S = 60.0                        # how long requests in flight may take once the server is asked to end
@@ -53,8 +54,7 @@ class Launch:
         told = ["--model-path", self.path, "--host", self.host, "--port", str(self.port), "--attention-backend", "vortex",
                 "--tp-size", str(self.tp), "--enable-metrics"]
         told += ["--served-model-name", self.name] if self.name else []
-        given = {word.partition("=")[0] for word in self.more}
-        told += [] if "--page-size" in given else ["--page-size", str(point.page_size or point.block_size)]
+        told += [] if _said(("--page-size",), self.more) else ["--page-size", str(point.page_size or point.block_size)]
         return [*told, *self.more]
 
 
@@ -161,6 +161,21 @@ def _group_lives(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def attention_ranks(tp: int, more: Sequence[str]) -> int:
+    """Those that share a layer's heads out: of `tp`, less where attention is data parallel. Raises EngineError."""
+    replicas = _said(DP, more) if "--enable-dp-attention" in more else ""
+    dp = int(replicas) if replicas.isdecimal() else 1
+    if not dp or tp % dp:
+        raise EngineError(f"{tp} ranks are not shared evenly by {dp} replicas", hint="--tp is a multiple of --dp-size.")
+    return tp // dp
+
+
+def _said(names: Collection[str], words: Sequence[str]) -> str:
+    """The last value of an argument that has these names; "" without one."""
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    return next((word.partition("=")[2] or after for word, after in reversed([*pairs]) if word.partition("=")[0] in names), "")
 
 
 def free_port(host: str, port: int) -> int:
