@@ -64,7 +64,8 @@ def test_a_point_is_given_by_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("body", "what"), [
     ({"flow": "quest", "graph": {}}, "given twice"), ({"flow": "nobody"}, "no flow 'nobody'"),
     ({"flow": "quest", "point": [1]}, "no JSON object"), ({"flow": "quest", "point": "/nowhere/p.toml"}, "cannot read"),
-    ({"flow": "quest", "mode": 1}, "mode"), ({"topk_val": 3}, "names no flow"), ({"module_name": "quest", "topk_val": 0}, "topk_val"),
+    ({"flow": "quest", "mode": 1}, "mode"), ({"topk_val": 3}, "names no flow"),
+    ({"module_name": "quest", "topk_val": 0}, "topk_val"),
     ({"flow": "quest", "reserve": 2}, "reserve"), ({"something": 1}, "something"),
 ])
 def test_what_cannot_be_is_refused(body: dict[str, Any], what: str) -> None:

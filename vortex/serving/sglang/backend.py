@@ -22,7 +22,7 @@ from vortex.serving.sglang.arrivals import Arrivals, complete_blocks
 from vortex.serving.sglang.counters import Counters
 from vortex.serving.sglang.dense import Dense, dense_of
 from vortex.serving.sglang.dense_rule import DENSE, DenseRule
-from vortex.serving.sglang.facts import shape_of, share_of_rank
+from vortex.serving.sglang.facts import full_layers, shape_of, share_of_rank
 from vortex.serving.sglang.making import Making
 from vortex.serving.sglang.pools import Pages
 from vortex.serving.sglang.recapture import drop_graphs, take_graphs
@@ -68,7 +68,8 @@ class VortexBackend(AttentionBackend):
         self.recorder: Recorder | None = None
         self.counters = Counters(device=self.device)
         self.extend_dummy_seqs_capped_by_req_pool = self.dense.backend.extend_dummy_seqs_capped_by_req_pool
-        self._making = Making(shape=self.shape, share=self.share, pages=self._pages, device=self.device)
+        self._making = Making(shape=self.shape, share=self.share, full=full_layers(runner.model_config), pages=self._pages,
+                              device=self.device)
         self._arrivals = Arrivals()
         self._step: DecodeStep | CapturedStep | None = None
         self._prepared: set[int] = set()  # sizes that the engine's backend has been prepared to be captured for
@@ -264,7 +265,7 @@ class VortexBackend(AttentionBackend):
     def support_triton(self) -> bool:
         return bool(self.dense.backend.support_triton())
 
-    @property  # type: ignore[override]
+    @property
     def forward_metadata(self) -> Any:
         """The engine's own backend's: SGLang forgets it for idle ranks."""
         return self.dense.backend.forward_metadata

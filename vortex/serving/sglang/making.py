@@ -7,12 +7,13 @@ import torch
 from vortex.compiler.pipeline import compile as compile_flow
 from vortex.compiler.program import Program
 from vortex.config import OperatingPoint
-from vortex.errors import EngineError
 from vortex.ir import Graph
 from vortex.serving.checkpoint import ModelShape
 from vortex.serving.embedded.steps import fixed
 from vortex.serving.layers import Layers, check_point
+from vortex.serving.sglang.checks import check_flow
 from vortex.serving.sglang.dense_rule import rule_of
+from vortex.serving.sglang.models import attending
 from vortex.serving.sglang.pools import Pages, SummaryShape
 from vortex.serving.sglang.ranks import Share
 from vortex.serving.sglang.served import Served
@@ -49,20 +50,18 @@ class Making:
 
     shape: ModelShape                     # of this rank
     share: Share
+    full: frozenset[int]                  # layers that have pages
     pages: Callable[[int], Pages]
     device: torch.device
 
     def intended(self, graph: Graph, point: OperatingPoint) -> Intended:
         """Of the whole model's graph and point. Raises EngineError, BudgetError, CompileError."""
         graph, point = self.share.graph(graph), self.share.point(point)
-        if graph.geometry != self.shape.geometry(point.block_size):
-            raise EngineError(f"the flow was traced for {graph.geometry}, and a rank of this server has "
-                              f"{self.shape.geometry(point.block_size)}",
-                              hint="Trace it for the model that is served, at this block size and tensor parallel size.")
-        layers = check_point(point, graph, self.shape)
+        check_flow(graph, point, self.shape)
+        layers = attending(check_point(point, graph, self.shape), self.full)
         program = compile_flow(graph, point, self.device.type)
         pages = self.pages(point.block_size)
-        heads, blocks = pages.k(min(layers.select, default=0)).shape[:2]
+        heads, blocks = pages.k(min(layers.select or self.full)).shape[:2]
         kernels = fixed(program)
         dtypes = {} if kernels is None else {f.name: kernels.field_dtype(f.name) for f in graph.fields}
         return Intended(graph=graph, point=point, program=program, layers=layers, pages=pages, device=self.device,
