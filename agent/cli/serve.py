@@ -3,6 +3,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,59 +54,45 @@ def command(  # noqa: PLR0913  # an option each
         return
     if model is None:
         raise EngineError("no model is named", hint="vortex serve probe --flow quest")
-    ranks = attention_ranks(tp, more or [])
-    asked = served(model, flow, bundle, point, set or [], ranks)
-    port = free_port(host, port)
-    launch = Launch(python=find_python().path, path=asked.path, host=host, port=port, name=served_model_name or model, tp=tp,
-                    settings=_settings(asked, reserve), more=tuple(more or ()))
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    told = (lambda: None) if json else lambda: console.print("\nlets requests in flight end; Ctrl-C again ends at once")
-    with own_folder(port) as folder, Stop(told, LISTENED) as stop, Server(launch, folder) as server:
-        shown = _Log(server, verbose)
-        with console.status(f"starting {asked.model}; log: {server.log}") as bar:
-            _await_ready(server, stop, shown)
-            bar.stop()
+    asked = served(model, flow, bundle, point, set or [], attention_ranks(tp, more or []))
+    launch = Launch(python=find_python().path, path=asked.path, host=host, port=free_port(host, port), tp=tp,
+                    name=served_model_name or model, settings=_settings(asked, reserve), more=tuple(more or ()))
+    _serve(launch, asked, verbose, json)
+
+
+def _serve(launch: Launch, asked: Served, verbose: bool, json: bool) -> None:
+    """Until it is asked to end. Raises EngineError when the server ends by itself."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=json)
+    ending = partial(console.print, "\nrequests in flight may end; Ctrl-C again ends at once")
+    with own_folder(launch.port) as folder, Stop(ending, LISTENED) as stop, Server(launch, folder) as server:
+        wait = partial(_pass_time, server, verbose)
+        with console.status(f"starting {asked.model}; log: {server.log}"):
+            while not stop.asked and not server.ready():
+                wait()
         if not stop.asked:
-            found = Running(host=host, port=port, model=model, ranks=ranks, pid=server.pid, folder=str(server.room),
-                            log=str(server.log))
+            found = Running(host=launch.host, port=launch.port, model=asked.model, ranks=attention_ranks(launch.tp, launch.more),
+                            pid=server.pid, folder=str(server.room), log=str(server.log))
             register(found, folder)
             _tell(found, asked, launch, json)
         while not stop.asked:
-            _check(server, shown)
-            shown.pass_time()
-        server.stop(shown.pass_time)
-    console.print("stopped") if not json else None
+            wait()
+        server.stop(wait=partial(time.sleep, POLL_S))
+    console.print("stopped")
+
+
+def _pass_time(server: Server, verbose: bool) -> None:
+    """Raises EngineError where the server has ended; with --verbose new lines of its log go to stderr."""
+    if server.exit_code() is not None:
+        raise server.explained()
+    time.sleep(POLL_S)
+    if verbose:
+        sys.stderr.write(server.new_log())
 
 
 def _settings(asked: Served, reserve: float | None) -> Settings:
     if reserve is None:
         reserve = QUEST if asked.graph is None else 0.0
-    return Settings(graph=asked.graph and asked.graph.to_json(), point=asked.point, reserve=reserve)
-
-
-class _Log:
-    """What passes the time: with --verbose new lines of the log go to stderr."""
-
-    def __init__(self, server: Server, verbose: bool) -> None:
-        self._server = server
-        self._verbose = verbose
-
-    def pass_time(self) -> None:
-        time.sleep(POLL_S)
-        if self._verbose:
-            sys.stderr.write(self._server.new_log())
-
-
-def _await_ready(server: Server, stop: Stop, shown: _Log) -> None:
-    """Raises EngineError when the server ends instead."""
-    while not stop.asked and not server.ready():
-        _check(server, shown)
-        shown.pass_time()
-
-
-def _check(server: Server, shown: _Log) -> None:
-    if server.exit_code() is not None:
-        raise server.explained()
+    return Settings(graph=None if asked.graph is None else asked.graph.to_json(), point=asked.point, reserve=reserve)
 
 
 def _tell(found: Running, asked: Served, launch: Launch, json: bool) -> None:

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -174,8 +175,8 @@ def attention_ranks(tp: int, more: Sequence[str]) -> int:
 
 def _said(names: Collection[str], words: Sequence[str]) -> str:
     """The last value of an argument that has these names; "" without one."""
-    pairs = zip(words, [*words[1:], ""], strict=True)
-    return next((word.partition("=")[2] or after for word, after in reversed([*pairs]) if word.partition("=")[0] in names), "")
+    said = [word.partition("=")[2] or after for word, after in pairwise([*words, ""]) if word.partition("=")[0] in names]
+    return said[-1] if said else ""
 
 
 def free_port(host: str, port: int) -> int:
