@@ -37,7 +37,7 @@ class FixedCpuProgram(CpuProgram):
     def field_dtype(self, name: str) -> torch.dtype:
         return DTYPES[self.point.dtype]
 
-    def prepare(self, *, requests: int, heads: int, blocks: int, device: torch.device) -> Fixed:
+    def prepare(self, *, requests: int, heads: int, blocks: int, device: torch.device, arena: object = None) -> Fixed:
         self.prepared.append(requests)
         shape = WorkShape(requests=requests, heads=heads, blocks=blocks, listed=blocks, rules=1, chunk=64)
         lists = Lists(index=torch.zeros(requests, heads, blocks, dtype=torch.int64),

@@ -13,6 +13,7 @@ import triton
 
 from vortex.compiler.kernels import attention_kernels as device_side
 from vortex.compiler.kernels.attention_shape import WEIGHED, AttentionShape, Tile, chip_of, padded, processors_of
+from vortex.compiler.kernels.workspace import Arena
 
 LOG2E = math.log2(math.e)
 JOINED = 16                               # splits that join_splits reads at a time
@@ -30,16 +31,19 @@ class AttentionScratch:
 
 
 def make_scratch(shape: AttentionShape, requests: int, heads: int, listed: int, device: torch.device,
-                 splits: int | None = None) -> AttentionScratch:
+                 splits: int | None = None, arena: Arena | None = None) -> AttentionScratch:
     """For lists of at most `listed` entries, or contexts of so many blocks; `splits` in place of what fills the chip."""
     rows = requests * heads
     splits = splits or shape.splits(rows, listed, processors_of(device))
 
-    def floats(*size: int) -> torch.Tensor:
-        return torch.empty(size, dtype=torch.float32, device=device)
+    held = arena or Arena(device)
 
-    return AttentionScratch(splits=splits, parts=floats(rows if splits > 1 else 0, splits, shape.group, shape.values),
-                            levels=floats(rows, splits, shape.group), lse=floats(requests, heads, shape.group), cut=shape.cut)
+    def floats(name: str, *size: int) -> torch.Tensor:
+        return held.take(("attention", name), size, torch.float32)
+
+    parts = floats("parts", rows if splits > 1 else 0, splits, shape.group, shape.values)
+    return AttentionScratch(splits=splits, parts=parts, levels=floats("levels", rows, splits, shape.group),
+                            lse=floats("lse", requests, heads, shape.group), cut=shape.cut)
 
 
 def shape_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor | None, *, sparse: bool, rank: int = 0,

@@ -99,12 +99,12 @@ class FlowKernels:
         """Scratch between the launches, by the name of the argument."""
         nodes, kept = self.graph.indexer, self.texts.kept
         for node, name in kept.blocks.items():
-            values[name] = plan.room((name, rows, blocks), rows, blocks, _size(nodes, node))
+            values[name] = plan.room(name, rows, blocks, _size(nodes, node))
         for node, name in kept.rows.items():
-            values[name] = plan.room((name, rows), rows, _size(nodes, node))
+            values[name] = plan.room(name, rows, _size(nodes, node))
         for node, name in kept.statistics.items():
             outputs = OUTPUTS.get(find(nodes[node].op).statistic, 1)
-            values[name] = plan.room((name, rows), rows, outputs, _size(nodes, nodes[node].args[0]))
+            values[name] = plan.room(name, rows, outputs, _size(nodes, nodes[node].args[0]))
 
     def _pools(self, k: torch.Tensor, v: torch.Tensor, fields: Tensors, state: Tensors) -> Values:
         values: Values = {}

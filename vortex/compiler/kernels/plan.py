@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from vortex.compiler.kernels.attention import AttentionScratch, make_scratch, shape_of
-from vortex.compiler.kernels.workspace import Inputs, Worklist
+from vortex.compiler.kernels.workspace import Arena, Inputs, Worklist
 from vortex.compiler.program import Plan
 
 
@@ -23,6 +23,7 @@ class KernelPlan(Plan):
 
     inputs: Inputs
     fixed: bool = False
+    arena: Arena | None = None            # of plans that never run at once with this one
     planned: dict[Hashable, Planned] = field(default_factory=dict)
     scratch: dict[Hashable, torch.Tensor] = field(default_factory=dict)
     splits: dict[Hashable, AttentionScratch] = field(default_factory=dict)
@@ -31,11 +32,12 @@ class KernelPlan(Plan):
     def requests(self) -> int:
         return self.inputs.lens.shape[0]
 
-    def room(self, name: Hashable, *shape: int) -> torch.Tensor:
+    def room(self, name: str, *shape: int) -> torch.Tensor:
         """Float32 scratch that keeps its address; what it holds is of the last launch that wrote it."""
-        if name not in self.scratch:
-            self.scratch[name] = torch.empty(shape, device=self.inputs.lens.device)
-        return self.scratch[name]
+        if (name, shape) not in self.scratch:
+            arena = self.arena or Arena(self.inputs.lens.device)
+            self.scratch[name, shape] = arena.take(name, shape, torch.float32)
+        return self.scratch[name, shape]
 
     def attention(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor | None, listed: int | None,
                   rank: int) -> AttentionScratch:
@@ -44,5 +46,5 @@ class KernelPlan(Plan):
         key = (shape, q.shape[1], listed)
         if key not in self.splits:
             most = self.inputs.tables.shape[1] if listed is None else listed
-            self.splits[key] = make_scratch(shape, self.requests, q.shape[1], most, q.device)
+            self.splits[key] = make_scratch(shape, self.requests, q.shape[1], most, q.device, arena=self.arena)
         return self.splits[key]

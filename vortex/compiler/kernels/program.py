@@ -14,7 +14,7 @@ from vortex.compiler.kernels.launch import interpreted
 from vortex.compiler.kernels.plan import KernelPlan, Planned
 from vortex.compiler.kernels.planner import Planner, listed, parts_of
 from vortex.compiler.kernels.sources import Types, field_dtype
-from vortex.compiler.kernels.workspace import Inputs, Worklist, WorkShape, make_inputs, make_worklist
+from vortex.compiler.kernels.workspace import Arena, Inputs, Worklist, WorkShape, make_inputs, make_worklist
 from vortex.compiler.program import Lists, Plan
 from vortex.compiler.selection import fits, rules
 from vortex.config import OperatingPoint
@@ -57,11 +57,12 @@ class TritonProgram:
                         seeds=torch.tensor([wrapped(seed) for seed in seeds], dtype=torch.int64, device=device))
         return KernelPlan(lens=tuple(lens), blocks=blocks, tables=tables[:, :max(blocks)], seeds=tuple(seeds), inputs=inputs)
 
-    def prepare(self, *, requests: int, heads: int, blocks: int, device: torch.device) -> KernelPlan:
+    def prepare(self, *, requests: int, heads: int, blocks: int, device: torch.device,
+                arena: Arena | None = None) -> KernelPlan:
         """A plan for steps of `requests` requests of at most `blocks` blocks; the host fills its `inputs`."""
         shape = WorkShape(requests=requests, heads=heads, blocks=-(-blocks // ALIGNED) * ALIGNED, listed=0, rules=0, chunk=1)
-        inputs = make_inputs(shape, device)
-        return KernelPlan(lens=(), blocks=(), tables=inputs.tables, seeds=(), inputs=inputs, fixed=True)
+        inputs = make_inputs(shape, device, arena)
+        return KernelPlan(lens=(), blocks=(), tables=inputs.tables, seeds=(), inputs=inputs, fixed=True, arena=arena)
 
     def begin(self, plan: KernelPlan) -> None:
         """Plans the step anew for all layers that have asked before; part of what is captured."""
@@ -120,7 +121,8 @@ class TritonProgram:
             shape = WorkShape(requests=plan.requests, heads=heads, blocks=blocks, rules=len(self._rules), chunk=chunk,
                               listed=listed(self.point, self._rules, blocks, layer, heads))
             device = plan.inputs.lens.device
-            planner, work = Planner(self._rules, self.point, shape, layer, device), make_worklist(shape, device)
+            planner = Planner(self._rules, self.point, shape, layer, device)
+            work = make_worklist(shape, device, plan.arena, part)
             planner.check(plan.blocks)
             plan.planned[part] = Planned(worklist=work, launch=lambda: planner.launch(plan.inputs, work))
             plan.planned[part].launch()

@@ -3,7 +3,9 @@
 Letters of shapes: B requests, H kv heads, R = B * H rows (row = request * H + head), N blocks a request may have,
 L entries a list may have, W work items, U rules of the Selection.
 """
-from dataclasses import dataclass
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 
 import torch
 
@@ -54,17 +56,44 @@ class Worklist:
     tickets: torch.Tensor                 # int32 [R]: work items of the row that are done; 0 between launches
 
 
-def make_inputs(shape: WorkShape, device: torch.device) -> Inputs:
+@dataclass
+class Arena:
+    """Memory that plans share of which no two run at once: of each name as much as the largest that asked.
+
+    What is held grows by taking new memory: views that were given out before stay what they are. Ints are 0 at first, floats
+    whatever they are.
+    """
+
+    device: torch.device
+    _held: dict[Hashable, torch.Tensor] = field(default_factory=dict)
+
+    def take(self, name: Hashable, shape: tuple[int, ...], dtype: torch.dtype = torch.int32) -> torch.Tensor:
+        size, key = math.prod(shape), (name, dtype)
+        if key not in self._held or self._held[key].numel() < size:
+            make = torch.empty if dtype.is_floating_point else torch.zeros
+            self._held[key] = make(size, dtype=dtype, device=self.device)
+        return self._held[key][:size].view(shape)
+
+    @property
+    def bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self._held.values())
+
+
+def make_inputs(shape: WorkShape, device: torch.device, arena: Arena | None = None) -> Inputs:
+    """With an `arena` tables are in it: what a host writes but seldom is not."""
     return Inputs(lens=torch.zeros(shape.requests, dtype=torch.int32, device=device),
                   seeds=torch.zeros(shape.requests, dtype=torch.int64, device=device),
-                  tables=torch.zeros(shape.requests, shape.blocks, dtype=torch.int32, device=device))
+                  tables=(arena or Arena(device)).take("tables", (shape.requests, shape.blocks)))
 
 
-def make_worklist(shape: WorkShape, device: torch.device) -> Worklist:
-    def whole(*size: int) -> torch.Tensor:
-        return torch.zeros(size, dtype=torch.int32, device=device)
+def make_worklist(shape: WorkShape, device: torch.device, arena: Arena | None = None, part: Hashable = None) -> Worklist:
+    """In an `arena` that of `part`, the budget it is for."""
+    arena, rows, rules = arena or Arena(device), shape.rows, max(1, shape.rules)
 
-    return Worklist(shape=shape, blocks=whole(shape.requests), end=whole(shape.rows), most=whole(max(1, shape.rules), shape.rows),
-                    starts=whole(shape.rows + 1), items=whole(max(1, shape.items), 2), counts=whole(shape.rows),
-                    index=whole(shape.rows, shape.listed), tickets=whole(shape.rows),
-                    scores=torch.zeros(max(1, shape.rules), shape.rows, shape.blocks, device=device))
+    def whole(name: str, *size: int) -> torch.Tensor:
+        return arena.take((part, name), size)
+
+    return Worklist(shape=shape, blocks=whole("blocks", shape.requests), end=whole("end", rows), most=whole("most", rules, rows),
+                    starts=whole("starts", rows + 1), items=whole("items", max(1, shape.items), 2), counts=whole("counts", rows),
+                    index=whole("index", rows, shape.listed), tickets=whole("tickets", rows),
+                    scores=arena.take("scores", (rules, rows, shape.blocks), torch.float32))

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import torch
 from transformers import PreTrainedModel
 
-from vortex.compiler.kernels.workspace import Inputs
+from vortex.compiler.kernels.workspace import Arena, Inputs
 from vortex.compiler.program import Lists
 from vortex.language.ops.noise import wrapped
 from vortex.serving.embedded.attention import forward, write_tokens
@@ -42,7 +42,9 @@ class FixedProgram(Protocol):
 
     def field_dtype(self, name: str) -> torch.dtype: ...
 
-    def prepare(self, *, requests: int, heads: int, blocks: int, device: torch.device) -> FixedPlan: ...
+    def prepare(self, *, requests: int, heads: int, blocks: int, device: torch.device,
+                arena: Arena | None = None) -> FixedPlan:
+        """In an `arena` plans share what no two steps need at once."""
 
     def begin(self, plan: FixedPlan) -> None:
         """Plans the step from the plan's inputs, on the device."""

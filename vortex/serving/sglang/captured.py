@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from vortex.compiler.kernels.inputs import write_done, write_inputs
+from vortex.compiler.kernels.workspace import Arena
 from vortex.compiler.program import Lists
 from vortex.language.ops.noise import wrapped
 from vortex.serving.embedded.steps import FixedProgram, fixed
@@ -20,18 +21,17 @@ from vortex.serving.sglang.served import Served
 class CapturedStep:
     """Steps of one batch size; see DecodeStep for what a backend asks of them. Raises CompileError.
 
-    `blocks`: the most that a request of the engine has.
+    `blocks`: the most that a request of the engine has; `arena` is shared by all sizes.
     """
 
-    def __init__(self, served: Served, requests: int, heads: int, blocks: int, device: torch.device,
-                 counters: Counters | None = None) -> None:
+    def __init__(self, served: Served, requests: int, heads: int, blocks: int, arena: Arena, counters: Counters) -> None:
         program = fixed(served.program)
         assert program is not None, "what is captured are Programs of fixed steps"
         self.dense = False
-        self.done = torch.full((requests,), -1, dtype=torch.int64, device=device)
+        self.done = torch.full((requests,), -1, dtype=torch.int64, device=arena.device)
         self._served = served
         self._program: FixedProgram = program
-        self._plan = program.prepare(requests=requests, heads=heads, blocks=blocks, device=device)
+        self._plan = program.prepare(requests=requests, heads=heads, blocks=blocks, device=arena.device, arena=arena)
         self._counters = counters
         self._draws = any(node.op == "random" for node in served.graph.indexer)
         self._names: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class CapturedStep:
         if layer in served.layers.select:
             fields, state = served.summaries.fields[layer], served.summaries.state[layer]
             self._selected = self._program.select(self._plan, q, k, v, fields, state, layer)
-        if self._counters is not None and self._selected is not None:
+        if self._selected is not None:
             self._counters.chose(self._selected.counts)
         return self._program.attend(self._plan, q, k, v, self._selected, scale)
 
@@ -89,14 +89,14 @@ class CapturedGraphs:
         self._served = served
         self._heads = served.pages.k(min(served.layers.select, default=0)).shape[0]
         self._blocks = blocks
-        self._device = device
+        self._arena = Arena(device)
         self._counters = counters
         self._steps: dict[int, CapturedStep] = {}
 
     def step(self, requests: int) -> CapturedStep:
         """Of so many rows; made when first asked for, which is before a capture."""
         if requests not in self._steps:
-            self._steps[requests] = CapturedStep(self._served, requests, self._heads, self._blocks, self._device, self._counters)
+            self._steps[requests] = CapturedStep(self._served, requests, self._heads, self._blocks, self._arena, self._counters)
         return self._steps[requests]
 
     def forget(self) -> None:

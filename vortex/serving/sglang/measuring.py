@@ -110,7 +110,7 @@ class Replays:
 def _median(replays: list[Any]) -> float:
     spans = []
     for replay in replays:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]  # torch
         start.record()
         replay()
         end.record()
