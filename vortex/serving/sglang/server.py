@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Self
 
 from vortex.errors import EngineError, VortexError
-from vortex.serving.sglang.process import OF_OTHERS, explain, new_folder
+from vortex.serving.sglang.failures import explain
+from vortex.serving.sglang.process import OF_OTHERS, new_folder
 from vortex.serving.sglang.running import LOG, ROOM, url_of
 from vortex.serving.sglang.settings import Settings
 
