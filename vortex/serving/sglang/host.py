@@ -7,7 +7,6 @@ import json
 import os
 import select
 import shutil
-import signal
 import socket
 import sys
 import threading
@@ -15,7 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import psutil
 
 from vortex.errors import EngineError, VortexError
 from vortex.serving.sglang.cpu import cpu_environment
@@ -24,6 +25,7 @@ from vortex.serving.sglang.versions import check_version
 
 PARENT_S = 1.0                            # how often the parent is looked for: its end of the socket may live on in a fork
 DROPPED_S = 0.005                         # how often SGLang is asked whether it has given requests up
+ENDED_S = 30.0                            # for killed processes to be gone, and the memory of their device with them
 CHUNK = 1 << 20
 Message = Mapping[str, Any]
 
@@ -70,7 +72,7 @@ class Wire:
                 pieces = [rest]
                 for line in lines:
                     self._take(json.loads(line))
-        self._end()
+        end(self._folder)
 
     def _more(self) -> bytes | None:
         """None once the parent is gone."""
@@ -84,15 +86,33 @@ class Wire:
     def _take(self, message: Message) -> None:
         with self._write:
             if self._loop is None and message["do"] == "stop":
-                self._end()               # nothing answers before SGLang is up
+                end(self._folder)         # nothing answers before SGLang is up
             elif self._loop is None:
                 self._waiting.append(message)
             else:
                 self._loop.call_soon_threadsafe(self._asked.put_nowait, message)
 
-    def _end(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def end(folder: Path) -> NoReturn:
+    """Of this process and of all that it started; returns memory, semaphores and files.
+
+    Python's own tracker of semaphores is left to itself: it ends, and removes them, once nobody is there any more.
+    """
+    with suppress(psutil.Error):
+        started = [child for child in psutil.Process().children(recursive=True) if not _tracks(child)]
+        for child in started:
+            with suppress(psutil.Error):
+                child.kill()
+        psutil.wait_procs(started, ENDED_S)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+def _tracks(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return any("resource_tracker" in word for word in process.cmdline())
+    return False
 
 
 class Host:
@@ -199,8 +219,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     wire.answer(0, {"version": version, **_facts(engine)})
     engine.loop.run_until_complete(Host(engine, wire).serve())
-    engine.shutdown()
-    os._exit(0)                           # what SGLang left to run at exit has run
+    end(folder)
 
 
 def _started(told: Mapping[str, Any]) -> Any:

@@ -41,7 +41,9 @@ class SglangOptions:
     def arguments(self, checkpoint: Checkpoint, page: int) -> dict[str, Any]:
         """For the host: those that hold everywhere, None where the device decides; and those for a CPU."""
         shape = checkpoint.shape
-        longer = {"max_position_embeddings": LEAST_CONTEXT} if shape.max_tokens < LEAST_CONTEXT else {}
+        # Latent attention scales its rotary positions by the length that a model was made for.
+        short = shape.max_tokens < LEAST_CONTEXT and not shape.kv_lora_rank
+        longer = {"max_position_embeddings": LEAST_CONTEXT} if short else {}
         everywhere = {
             "model_path": checkpoint.path, "page_size": page, "max_running_requests": self.max_running_requests,
             "max_total_tokens": self.max_total_tokens, "chunked_prefill_size": self.chunked_prefill_size,

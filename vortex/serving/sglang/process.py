@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import Any
 
 from vortex import errors
 from vortex.errors import EngineError, VortexError
+from vortex.serving.sglang.failures import explain
 
 MODULE = "vortex.serving.sglang.host"
 LOG, ARGUMENTS = "log", "arguments.json"
-STOP_S = 20.0                             # what SGLang may take to end by itself
+STOP_S = 40.0                             # what SGLang may take to end by itself
+LAST_S = 2.0
 PREFIX = "vortex-sglang-"
 OF_OTHERS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")     # of this Python, not of SGLang's
 
@@ -36,8 +39,9 @@ class HostProcess:
         told = {name: value for name, value in os.environ.items() if name not in OF_OTHERS}
         with theirs, (folder / LOG).open("ab") as log:
             self._process = subprocess.Popen(
-                [python, "-m", MODULE, str(theirs.fileno()), str(folder)], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True, env={**told, **environment, "TMPDIR": str(folder / "tmp")})
+                [python, "-P", "-m", MODULE, str(theirs.fileno()), str(folder)], pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**told, **environment, "TMPDIR": str(folder / "tmp")})
         self._socket = ours
         self._lines = ours.makefile("rb")
         self._last = 0
@@ -90,7 +94,7 @@ class HostProcess:
         message: dict[str, Any] = json.loads(line)
         return message
 
-    def gone(self) -> EngineError:
+    def gone(self) -> VortexError:
         """Why it ended; whatever is left of it ends as well."""
         self._kill()
         log = (self.folder / LOG).read_text(errors="replace") if (self.folder / LOG).is_file() else ""
@@ -102,10 +106,19 @@ class HostProcess:
             if self.alive:
                 self.send("stop")
                 self._process.wait(STOP_S)
+                self._await_group()
         self._kill()
         self._lines.close()
         self._socket.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _await_group(self) -> None:
+        """The last of them removes semaphores."""
+        until = time.monotonic() + LAST_S
+        with suppress(ProcessLookupError):
+            while time.monotonic() < until:
+                os.killpg(self._process.pid, 0)
+                time.sleep(0.01)
 
     def _kill(self) -> None:
         """The whole group: what SGLang started does not leave it."""
@@ -132,9 +145,3 @@ def error_of(told: Mapping[str, Any]) -> VortexError:
     found = getattr(errors, str(told.get("code", "")), EngineError)
     kind = found if isinstance(found, type) and issubclass(found, VortexError) else EngineError
     return kind(str(told.get("message", "")), hint=str(told.get("hint", "")))
-
-
-def explain(log: str) -> EngineError:
-    """Why the host ended, by the tail of its log."""
-    lines = [line for line in log.splitlines() if line.strip()][-12:]
-    return EngineError("SGLang ended: " + (lines[-1].strip() if lines else "it said nothing"), hint="\n".join(lines))
