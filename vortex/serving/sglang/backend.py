@@ -72,6 +72,7 @@ class VortexBackend(AttentionBackend):
                               device=self.device)
         self._arrivals = Arrivals()
         self._step: DecodeStep | CapturedStep | None = None
+        self._owed = False                # graphs were let go, and taking them anew has not succeeded yet
         self._prepared: set[int] = set()  # sizes that the engine's backend has been prepared to be captured for
         self._done = torch.zeros(0, dtype=torch.int64, device=self.device)
 
@@ -91,8 +92,10 @@ class VortexBackend(AttentionBackend):
 
     def recapture(self) -> None:
         """Takes the CUDA graphs anew, where there are any; on all ranks at once, while nothing runs."""
-        if drop_graphs(self.runner):
+        self._owed = drop_graphs(self.runner) or self._owed
+        if self._owed:
             take_graphs(self.runner)
+            self._owed = False
 
     def _check_room(self, wanted: int) -> None:
         if self.device.type != "cuda":

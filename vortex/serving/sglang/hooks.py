@@ -4,6 +4,7 @@ from sglang.srt.layers.attention.attention_registry import register_attention_ba
 from sglang.srt.models.deepseek_common.attention_backend_handler import AttentionBackendRegistry, AttnForwardMethod
 
 from vortex.serving.sglang.backend import make_backend
+from vortex.serving.sglang.graphs import install_graphs
 from vortex.serving.sglang.resolution import install_resolution
 from vortex.serving.sglang.scheduler import install_commands
 from vortex.serving.sglang.seeded import install_seeds
@@ -24,6 +25,7 @@ def install(name: str, settings: Settings) -> None:
     install_resolution(settings)
     install_seeds()
     install_commands(settings)
+    install_graphs()
     register_attention_backend(name)(lambda runner: make_backend(runner, settings))
     # Latent attention absorbed in prefill as well: the pool then holds what the backend is given.
     AttentionBackendRegistry.register(name, lambda attention, batch: AttnForwardMethod.MLA)
