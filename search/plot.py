@@ -118,9 +118,8 @@ def draw_load(turns: Mapping[str, Sequence[Sequence[Observed]]], title: str, pat
             _share_within(panels[2], [one.arrivals[-1][0] - one.due_s for one in whole], style)
     for axes, label in zip(panels, ("to the first token", "between tokens", "whole request"), strict=True):
         axes.set_xlabel(f"{label} (ms)")
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        axes.grid(alpha=0.25, linewidth=0.6, which="both")
+        axes.set_xlim(left=0)
+        axes.grid(alpha=0.25, linewidth=0.6)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     panels[0].set_ylabel("share that took no longer")
@@ -132,8 +131,8 @@ def draw_load(turns: Mapping[str, Sequence[Sequence[Observed]]], title: str, pat
 
 def _share_within(axes: Axes, seconds: Sequence[float], style: Mapping[str, Any]) -> None:
     ordered = sorted(seconds)
-    axes.step([1e3 * value for value in ordered], [(n + 1) / len(ordered) for n in range(len(ordered))], where="post",
-              linewidth=1.6, **style)
+    axes.step([0.0, *(1e3 * value for value in ordered)], [n / max(1, len(ordered)) for n in range(len(ordered) + 1)],
+              where="post", linewidth=1.6, **style)
 
 
 def _points(axes: Axes, frontier: Frontier) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.cli.bench_server import is_address, running, serving
-from agent.cli.bench_text import grid_record, grid_text, load_record, load_text
+from agent.cli.bench_text import grid_record, grid_text, load_record, load_text, rate_text
 from agent.cli.cost import numbers
 from agent.cli.options import Json
 from agent.cli.served import Bundle, Changes, Flow, Point, checkpoint_of, served
@@ -58,7 +58,7 @@ def serve(  # noqa: PLR0913  # an option each
     empty prefix cache. The two dense turns tell how steady the machine is.
     """
     with running(target) if is_address(target) else serving(target, point, set or []) as server:
-        asked = served(server.model, flow, bundle, point, set or [])
+        asked = served(server.model, flow, bundle, point, set or [], server.ranks)
         if asked.graph is None:
             raise EngineError("no flow is named", hint=f"vortex bench serve {target} --flow quest")
         traffic = Traffic(rate=rate, requests=requests, prompt_tokens=_range(prompt_tokens), output_tokens=output_tokens,
@@ -76,8 +76,9 @@ def serve(  # noqa: PLR0913  # an option each
     if plot is not None:
         from search.plot import draw_load  # matplotlib takes a second
 
-        draw_load({"dense": [t.observed for t in turns if t.side == "dense"],
-                   asked.name: [t.observed for t in turns if t.side == "flow"]}, f"{server.model}, {rate:g} requests/s", plot)
+        names: dict[Side, str] = {"dense": DENSE, "flow": asked.name}
+        sides = {name: [turn.observed for turn in turns if turn.side == side] for side, name in names.items()}
+        draw_load(sides, f"{server.model}, {requests} requests {rate_text(rate)}", plot)
     print(to_json(load_record(server.url, asked, duel, turns)) if json else load_text(server, asked, duel, turns)
           + (f"\n{left}" if left else "") + (f"\nplot: {plot}" if plot else ""))
 

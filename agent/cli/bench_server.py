@@ -28,6 +28,7 @@ class BenchServer:
     url: str
     model: str
     folder: Path
+    ranks: int = 1
     own: bool = False
     before: Settings | None = None
 
@@ -55,7 +56,7 @@ def running(url: str) -> Iterator[BenchServer]:
     """One that `vortex serve` started on this machine. Raises EngineError."""
     found = find(url)
     folder = Path(found.folder)
-    yield BenchServer(url=found.url, model=found.model, folder=folder, before=_served(folder))
+    yield BenchServer(url=found.url, model=found.model, folder=folder, ranks=found.ranks, before=_served(folder))
 
 
 def _served(folder: Path) -> Settings | None:

@@ -1,4 +1,5 @@
 """What `vortex bench` prints, for people and as JSON."""
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
@@ -33,7 +34,7 @@ def load_text(server: BenchServer, asked: Served, duel: Duel, turns: Sequence[Tu
     traffic, found = duel.traffic, compare(turns)
     short, long = traffic.prompt_tokens
     head = [f"{asked.model} at {server.url}   flow: {asked.text}",
-            f"{traffic.requests} requests at {traffic.rate:g} a second, prompts of {short:,} to {long:,} tokens, "
+            f"{traffic.requests} requests {rate_text(traffic.rate)}, prompts of {short:,} to {long:,} tokens, "
             f"{traffic.output_tokens:,} new ones, seed {traffic.seed}"]
     titles = [asked.name if turn.side == "flow" else DENSE for turn in turns]
     rows = [("", "", *titles, f"{asked.name} is better by")]
@@ -47,6 +48,10 @@ def load_text(server: BenchServer, asked: Served, duel: Duel, turns: Sequence[Tu
             rows.append((label, "", *_in_order(found[name], turns, lambda value: f"{value:,.2f}"), times_text(found[name])))
     rows.append(("swapped in", "", *(f"{turn.swap_s:.2f} s" for turn in turns), ""))
     return "\n".join([*head, "", columns(rows), "", *_notes(asked.name, duel, turns, found)])
+
+
+def rate_text(rate: float) -> str:
+    return "all at once" if math.isinf(rate) else f"at {rate:g} a second"
 
 
 def times_text(one: Compared) -> str:
@@ -72,7 +77,7 @@ def _notes(name: str, duel: Duel, turns: Sequence[Turn], found: Mapping[str, Com
     late = max((turn.told.late.most for turn in turns if turn.told.late is not None), default=0.0)
     notes.append(f"The client sent requests at most {1e3 * late:.1f} ms after they were due"
                  + (": it fell behind; times count from when they were due." if late > LATE_S else "."))
-    notes += [] if duel.traffic.rate == float("inf") else [
+    notes += [] if math.isinf(duel.traffic.rate) else [
         "Throughput at a rate is bounded by that rate; --rate inf asks for the most that the server can do."]
     return [note for note in notes if note]
 
