@@ -34,12 +34,20 @@ class Backend:
     counters: Counters = field(default_factory=lambda: Counters(device=torch.device("cpu")))
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     used: list[str | None] = field(default_factory=list)
+    captured: int = 0
 
     def use(self, graph: Graph | None, point: OperatingPoint) -> None:
         if graph is not None and graph.name in self.refuses:
             raise BudgetError("does not fit", hint="Take less.")
         self.used.append(None if graph is None else graph.name)
         self.served = None if graph is None else Pool(graph, point, [40, 95]).served
+
+    def recapture(self) -> None:
+        self.captured += 1
+
+    def summarise_all(self) -> None:
+        assert self.served is not None
+        self.served.rebuild(torch.arange(1, self.served.pages.k(0).shape[1]))
 
 
 @dataclass
@@ -137,6 +145,21 @@ def test_a_flow_that_another_rank_refuses_is_taken_back_here() -> None:
     with pytest.raises(EngineError, match="another rank"):
         use(commands, None)
     assert backend.used == ["quest", None, "quest"] and asked(commands, do="counters")["flow"] == "quest"
+    assert backend.captured == 1
+
+
+def test_graphs_that_cannot_be_captured_bring_the_old_flow_and_its_graphs_back() -> None:
+    commands, backend, _ = made()
+    healthy = backend.recapture
+
+    def broken() -> None:
+        backend.recapture = healthy  # type: ignore[method-assign]
+        raise RuntimeError("out of memory")
+
+    backend.recapture = broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        use(commands, None)
+    assert backend.used == ["quest", None, "quest"] and backend.captured == 1
 
 
 def test_a_flow_that_breaks_while_it_is_built_is_undone() -> None:

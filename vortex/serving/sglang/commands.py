@@ -33,6 +33,10 @@ class Backend(Protocol):
 
     def use(self, graph: Graph | None, point: OperatingPoint) -> None: ...
 
+    def recapture(self) -> None: ...
+
+    def summarise_all(self) -> None: ...
+
 
 class Host(Protocol):
     """What commands ask of the scheduler that they run in."""
@@ -115,21 +119,26 @@ class Commands:
                 "index_bytes": 0 if served is None else served.summaries.bytes}
 
     def _swap(self, graph: Graph | None, point: OperatingPoint) -> None:
-        """On all ranks or on none."""
-        failed: Exception | None = None
-        try:
-            if stateful(graph):
-                self.host.flush()
-            self.backend.use(graph, point)
-        except Exception as error:        # whatever it is, other ranks wait to hear of it
-            failed = error
+        """On all ranks or on none; graphs are captured on all at once."""
+        before = self.backend.served
+        failed = _failure(lambda: self._begin(graph, point))
+        touched = self.backend.served is not before
         if self.host.agree(failed is None):
-            self._asked = graph, point
-            self.backend.counters.swaps += 1
-            return
-        if not isinstance(failed, VortexError):      # what is refused was never begun
+            touched, failed = True, _failure(self.backend.recapture)
+            if self.host.agree(failed is None):
+                self._asked = graph, point
+                self.backend.counters.swaps += 1
+                return
+        if touched:
             self.backend.use(*self._asked)
+        if not self.host.agree(not touched):
+            self.backend.recapture()
         raise failed or EngineError("another rank refused the flow")
+
+    def _begin(self, graph: Graph | None, point: OperatingPoint) -> None:
+        if stateful(graph):
+            self.host.flush()
+        self.backend.use(graph, point)
 
     def _share(self, graph: Graph | None) -> bool:
         on = self.host.share_prefixes(not stateful(graph))
@@ -175,9 +184,8 @@ class Commands:
 
     def _rebuild(self, body: Mapping[str, Any]) -> Answer:
         self.host.settle()
-        served = self._served()
-        layer = min(served.layers.select, default=0)
-        served.rebuild(torch.arange(1, served.pages.k(layer).shape[1], device=self.backend.device))
+        self._served()
+        self.backend.summarise_all()
         return {}
 
     def _flush(self, body: Mapping[str, Any]) -> Answer:
@@ -197,6 +205,15 @@ class Commands:
 def stateful(graph: Graph | None) -> bool:
     """Does it keep state by request, which pages shared with others cannot hold?"""
     return graph is not None and bool(graph.states)
+
+
+def _failure(attempt: Callable[[], None]) -> Exception | None:
+    """Whatever it is: other ranks wait to hear how it went here."""
+    try:
+        attempt()
+    except Exception as error:
+        return error
+    return None
 
 
 def _graph(body: object) -> Graph | None:
