@@ -1,6 +1,6 @@
 """The real server of `vortex serve` on loopback, asked as its users ask it; started once."""
+import io
 import json
-import os
 import re
 import signal
 import subprocess
@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import openai
 import psutil
 import pytest
 
+from agent.cli.main import main
 from vortex.serving.sglang.control import Control
 
 COMMAND = [sys.executable, "-m", "agent.cli.main"]
@@ -28,22 +30,28 @@ SOON_S = 120.0
 class Server:
     """A running one. `told` is its ready line."""
 
-    def __init__(self, process: "subprocess.Popen[str]", environment: dict[str, str]) -> None:
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
         self.process = process
-        self.environment = environment
         line = process.stdout.readline()
         assert line, process.communicate()[1]
         self.told: dict[str, Any] = json.loads(line)
         self.client = openai.OpenAI(base_url=self.told["url"] + "/v1", api_key="none", max_retries=0, timeout=SOON_S)
 
-    def vortex(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([*COMMAND, *words], env=self.environment, capture_output=True, text=True, timeout=SOON_S)
+    def vortex(self, *words: str) -> tuple[int, str]:
+        """Exit code, and all that a command says; run here, since its imports take seconds."""
+        said = io.StringIO()
+        try:
+            with redirect_stdout(said), redirect_stderr(said):
+                main(words)
+        except SystemExit as ended:
+            return int(ended.code or 0), said.getvalue()
+        return 0, said.getvalue()
 
     def swap(self, *words: str) -> dict[str, Any]:
-        done = self.vortex("swap", self.told["url"], *words, "--json")
-        assert done.returncode == 0, done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
+        code, said = self.vortex("swap", self.told["url"], *words, "--json")
+        assert code == 0, said
+        told: dict[str, Any] = json.loads(said)
         return told
 
     def counters(self) -> dict[str, Any]:
@@ -64,16 +72,17 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     (folder / "chat.jinja").write_text(TEMPLATE)
-    environment = {**os.environ, "VORTEX_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     words = ["serve", "probe", "--flow", "quest", "--set", "topk_ratio=0.25", "--set", "dense_below='never'", "--port", "0",
              "--served-model-name", "mine", "--json", "--", "--max-total-tokens", "4096", "--max-running-requests", "8",
              "--chat-template", str(folder / "chat.jinja")]
-    process = subprocess.Popen([*COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        yield Server(process, environment)
-    finally:
-        process.kill()
-        process.communicate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VORTEX_CACHE", str(folder / "cache"))
+        process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            yield Server(process)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def eventually(holds: Callable[[], bool]) -> None:
@@ -95,6 +104,18 @@ def test_completions_whole_and_in_pieces_are_the_same(server: Server) -> None:
     pieces = server.client.completions.create(model="mine", prompt=PROMPT, max_tokens=TOKENS, temperature=0, stream=True,
                                               extra_body={"ignore_eos": True})
     assert "".join(piece.choices[0].text for piece in pieces if piece.choices) == whole != ""
+
+
+def test_the_example_of_the_docs_runs(server: Server) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    example = re.findall(r"```py\n(.*?)```", text, re.DOTALL)[0]
+    for ours, here in (("http://127.0.0.1:30000", server.told["url"]), ('model="probe"', 'model="mine"')):
+        assert ours in example
+        example = example.replace(ours, here)
+    said = io.StringIO()
+    with redirect_stdout(said):
+        exec(example, {})
+    assert said.getvalue().strip()
 
 
 def test_chats_whole_and_in_pieces_are_the_same(server: Server) -> None:
@@ -136,7 +157,7 @@ def test_a_client_that_disconnects_takes_its_request_with_it(server: Server) -> 
 
 def test_a_swap_under_load_lets_every_request_end(server: Server) -> None:
     with ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(server.text, 150) for _ in range(4)]
+        running = [pool.submit(server.text, 100) for _ in range(4)]
         eventually(lambda: server.counters()["running"] > 0)
         told = [server.swap("--flow", "centroid", "--set", "topk_ratio=0.25"), server.swap("--dense")]
         texts = [one.result() for one in running]
@@ -157,29 +178,28 @@ def test_a_flow_comes_back_as_it_was(server: Server) -> None:
 
 
 def test_a_flow_with_state_shares_no_prefixes(server: Server) -> None:
-    done = server.vortex("swap", server.told["url"], "--flow", "h2o")
-    assert done.returncode == 0, done.stderr
-    assert "prefix cache  off: the flow keeps state" in done.stdout
+    code, said = server.vortex("swap", server.told["url"], "--flow", "h2o")
+    assert code == 0 and "prefix cache  off: the flow keeps state" in said
     server.text()
     assert server.swap("--flow", "quest")["radix"] is True
 
 
 def test_a_flow_that_is_refused_changes_nothing(server: Server) -> None:
     before = server.counters()["flow"]
-    for words, said in ((["--flow", "mla-centroid"], "latent"), (["--flow", "qest"], "Did you mean quest?"),
-                        (["--flow", "quest", "--set", "block_size=64"], "16")):
-        done = server.vortex("swap", server.told["url"], *words)
-        assert done.returncode == 2 and said in done.stderr, done.stderr
+    for words, why in ((["--flow", "mla-centroid"], "latent"), (["--flow", "qest"], "Did you mean quest?"),
+                       (["--flow", "quest", "--set", "block_size=64"], "a page of 16 tokens is no whole number of blocks")):
+        code, said = server.vortex("swap", server.told["url"], *words)
+        assert code == 2 and why in said, said
     assert server.counters()["flow"] == before
     assert server.text()
 
 
 def test_its_port_is_in_use_and_it_is_listed(server: Server) -> None:
     port = server.told["url"].rpartition(":")[2]
-    done = server.vortex("serve", "probe", "--port", port)
-    assert done.returncode == 2 and "already in use" in done.stderr
-    listed = server.vortex("serve", "--list").stdout
-    assert server.told["url"] in listed and "probe" in listed
+    code, said = server.vortex("serve", "probe", "--port", port)
+    assert code == 2 and "already in use" in said
+    code, said = server.vortex("serve", "--list")
+    assert code == 0 and server.told["url"] in said and "probe" in said
 
 
 def test_ctrl_c_ends_every_process(server: Server) -> None:

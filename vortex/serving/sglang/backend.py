@@ -69,7 +69,7 @@ class VortexBackend(AttentionBackend):
         self.counters = Counters(device=self.device)
         self.extend_dummy_seqs_capped_by_req_pool = self.dense.backend.extend_dummy_seqs_capped_by_req_pool
         self._making = Making(shape=self.shape, share=self.share, full=full_layers(runner.model_config), pages=self._pages,
-                              device=self.device)
+                              device=self.device, page=runner.page_size)
         self._arrivals = Arrivals()
         self._step: DecodeStep | CapturedStep | None = None
         self._owed = False                # graphs were let go, and taking them anew has not succeeded yet
