@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tests.compiler.world import built_in
 from tests.sglang.models import VOCABULARY
+from vortex.config import OperatingPoint
 from vortex.serving.engine import Completion, Request
 from vortex.serving.sglang.cpu import cpu_environment
 from vortex.serving.sglang.engine import SglangEngine
@@ -16,6 +18,9 @@ from vortex.serving.sglang.python import find_python
 TOKENS = 48
 PLAIN = Path(__file__).parent / "plain.py"
 Tokens = list[tuple[int, ...]]
+# Every block is kept, and chosen all the same.
+WHOLE = OperatingPoint(engine="sglang", topk_ratio=1.0, dense_below="never")
+TIGHT = OperatingPoint(engine="sglang", topk_val=2, topk_ratio=0.0, dense_below="never")
 
 
 def words(count: int, seed: int) -> tuple[int, ...]:
@@ -49,6 +54,10 @@ def _asked(request: Request) -> dict[str, object]:
         "top_k": request.top_k or -1, "sampling_seed": request.seed, "ignore_eos": request.ignore_eos}}
 
 
+def use(engine: SglangEngine, flow: str | None, point: OperatingPoint) -> None:
+    engine.use(None if flow is None else built_in(flow, engine.geometry(point.block_size)), point)
+
+
 def completions(engine: SglangEngine, requests: Sequence[Request]) -> list[Completion]:
     """In the order of the requests."""
     found = {completion.id: completion for completion in engine.generate(requests)}
@@ -57,3 +66,25 @@ def completions(engine: SglangEngine, requests: Sequence[Request]) -> list[Compl
 
 def tokens(engine: SglangEngine, requests: Sequence[Request]) -> Tokens:
     return [completion.tokens for completion in completions(engine, requests)]
+
+
+def use_whole(engine: SglangEngine, flow: str | None) -> None:
+    """Every block kept; nothing cached."""
+    use(engine, flow, WHOLE)
+    engine.ask({"do": "flush"})
+
+
+def check_greedy(engine: SglangEngine, wanted: Tokens, *, sparse: bool, shared: bool) -> None:
+    """GREEDY has the tokens wanted, and once more with what the first time left in the prefix cache; `sparse`: every step
+    chose blocks, and all of them."""
+    before = engine.ask({"do": "counters"})[0]
+    assert tokens(engine, GREEDY) == wanted
+    again = completions(engine, GREEDY)
+    assert [one.tokens for one in again] == wanted
+    pages = [(len(asked.tokens) - 1) // 16 * 16 for asked in GREEDY]      # the last token is always prefilled
+    assert [one.cached_tokens for one in again] == (pages if shared else [0] * len(pages))
+    after = engine.ask({"do": "counters"})[0]
+    steps, dense, chosen, possible = (after[name] - before[name] for name in (
+        "steps", "dense_steps", "selected_blocks", "possible_blocks"))
+    assert not dense and chosen == possible
+    assert (steps >= 2 * TOKENS - 2 and possible > 100 * steps) if sparse else possible == 0

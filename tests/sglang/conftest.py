@@ -1,4 +1,5 @@
 """Tests here drive the real SGLang of .venv-sglang; one engine is started for a file."""
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def _missing() -> str:
     except VortexError as error:
         return f"{error.message} (make sglang-cpu)"
     return ""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """For SGLang: threads that wait for one another spin, and tiny models have nothing to share out."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

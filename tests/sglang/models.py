@@ -13,8 +13,9 @@ from transformers import (
 )
 
 VOCABULARY = 512
-SHARED = {"vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 8,
-          "max_position_embeddings": 4096, "tie_word_embeddings": False, "initializer_range": 0.2, "eos_token_id": 2}
+SHARED = {"vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3,
+          "num_attention_heads": 8, "max_position_embeddings": 4096,
+          "tie_word_embeddings": False, "initializer_range": 0.2, "eos_token_id": 2}
 EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 64}
 
 
@@ -33,8 +34,8 @@ def deepseek_v2() -> PreTrainedModel:
             "mscale": 1.0, "mscale_all_dim": 1.0, "rope_theta": 10000.0}
     return DeepseekV2ForCausalLM(DeepseekV2Config(
         **SHARED, **EXPERTS, num_key_value_heads=8, kv_lora_rank=64, qk_rope_head_dim=16, qk_nope_head_dim=32, v_head_dim=32,
-        q_lora_rank=None, n_routed_experts=4, n_shared_experts=1, first_k_dense_replace=3, moe_layer_freq=1, scoring_func="softmax",
-        rope_parameters=yarn))
+        q_lora_rank=None, n_routed_experts=4, n_shared_experts=1, first_k_dense_replace=3, moe_layer_freq=1,
+        scoring_func="softmax", rope_parameters=yarn))
 
 
 MODELS = {"qwen3": qwen3, "qwen3-moe": qwen3_moe, "deepseek-v2": deepseek_v2}

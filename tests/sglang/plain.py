@@ -26,9 +26,10 @@ def main() -> None:
     import sglang  # after its plug-ins' hooks are known
 
     job, answers = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
-    engine = sglang.Engine(model_path=job["model"], device="cpu", attention_backend=BACKEND, skip_tokenizer_init=True,
-                           disable_cuda_graph=True, dtype="float32", mem_fraction_static=0.3, log_level="warning", **job["engine"])
-    told = [engine.generate(input_ids=[ask["input_ids"] for ask in batch], sampling_params=[ask["sampling_params"] for ask in batch])
+    engine = sglang.Engine(model_path=job["model"], device="cpu", dtype="float32", attention_backend=BACKEND,
+                           skip_tokenizer_init=True, disable_cuda_graph=True, mem_fraction_static=0.3, log_level="warning",
+                           **job["engine"])
+    told = [engine.generate(**{name: [ask[name] for ask in batch] for name in ("input_ids", "sampling_params")})
             for batch in job["batches"]]
     answers.write_text(json.dumps([[one["output_ids"] for one in batch] for batch in told]))
     engine.shutdown()
