@@ -53,5 +53,7 @@ class Held:
 
     def health(self) -> Mapping[str, Any]:
         scheduler = self._scheduler
-        return {"running": len(scheduler.running_batch.reqs), "waiting": len(scheduler.waiting_queue),
+        # A prefill that has just run, or is cut in chunks, is in no running batch yet.
+        begun = {*scheduler.collect_inflight_reqs(), *filter(None, [scheduler.chunked_req])}
+        return {"running": sum(not request.finished() for request in begun), "waiting": len(scheduler.waiting_queue),
                 "free_tokens": int(scheduler.token_to_kv_pool_allocator.available_size())}
