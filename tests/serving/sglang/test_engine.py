@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.compiler.world import built_in
 from tests.serving.sglang.stand_in import make_python
 from vortex.config import OperatingPoint
-from vortex.errors import BudgetError, EngineError, ModelError
+from vortex.errors import BudgetError, EngineError, ModelError, VortexError
 from vortex.serving import make_engine
 from vortex.serving.checkpoint import find_checkpoint, load_tokenizer
 from vortex.serving.engine import Request
@@ -78,6 +78,14 @@ def test_blocks_that_do_not_fit_the_pages_start_it_again(engine: SglangEngine) -
     assert "'page_size': 64" in log(engine)
     engine.use(None, POINT)
     assert "'page_size': 64" in log(engine)                # holds blocks of 16 as well
+
+
+def test_one_that_died_is_started_again_by_the_next_flow(engine: SglangEngine) -> None:
+    with pytest.raises(VortexError):
+        list(engine.generate(ask(tokens=(5, 61))))
+    assert not engine._started.host.alive
+    engine.use(None, POINT)
+    assert [completion.tokens for completion in engine.generate(ask())] == [(11, 12, 13)]
 
 
 def test_completions_are_those_of_the_protocol(engine: SglangEngine) -> None:

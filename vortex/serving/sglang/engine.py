@@ -42,8 +42,8 @@ class Running:
 class SglangEngine:
     """See vortex.serving.engine.Engine. One call at a time.
 
-    Dense control and flows are served by one running SGLang, whose attention backend is ours. It is started again, and
-    weights are loaded again, only for a point whose blocks do not fit its pages.
+    Dense control and flows are served by one running SGLang, whose attention backend is ours. `use` starts it again, and loads
+    weights again, only for a point whose blocks do not fit its pages, and where it has died.
     """
 
     def __init__(self, options: SglangOptions | None = None) -> None:
@@ -88,7 +88,7 @@ class SglangEngine:
                               hint="Trace it again for engine.geometry(point.block_size).")
         layers = check_point(point, graph, self._model.shape)
         self._give_up()
-        if running.page % point.block_size or point.page_size not in (None, running.page):
+        if not running.host.alive or running.page % point.block_size or point.page_size not in (None, running.page):
             running.host.stop()
             self._boot(self._model, graph, point)
         else:

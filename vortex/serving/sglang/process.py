@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,6 @@ from vortex.serving.sglang.failures import explain
 MODULE = "vortex.serving.sglang.host"
 LOG, ARGUMENTS = "log", "arguments.json"
 STOP_S = 40.0                             # what SGLang may take to end by itself
-LAST_S = 2.0
 PREFIX = "vortex-sglang-"
 OF_OTHERS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")     # of this Python, not of SGLang's
 
@@ -102,23 +100,14 @@ class HostProcess:
 
     def stop(self) -> None:
         """Afterwards no process of it is alive, and its folder is gone."""
-        with suppress(EngineError, OSError):
+        with suppress(VortexError, OSError, subprocess.TimeoutExpired):
             if self.alive:
                 self.send("stop")
                 self._process.wait(STOP_S)
-                self._await_group()
         self._kill()
         self._lines.close()
         self._socket.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _await_group(self) -> None:
-        """The last of them removes semaphores."""
-        until = time.monotonic() + LAST_S
-        with suppress(ProcessLookupError):
-            while time.monotonic() < until:
-                os.killpg(self._process.pid, 0)
-                time.sleep(0.01)
 
     def _kill(self) -> None:
         """The whole group: what SGLang started does not leave it."""
