@@ -231,10 +231,15 @@ def _started(told: Mapping[str, Any]) -> Any:
 
     cuda = bool(torch.cuda.is_available())
     if not cuda:
-        os.environ.update(cpu_environment(told.get("tp_size", 1) * told.get("dp_size", 1)))
+        os.environ.update(cpu_environment(_ranks(told["everywhere"])))
     import sglang  # once it knows the device
 
     return sglang.Engine(**chosen(told, cuda=cuda))
+
+
+def _ranks(told: Mapping[str, Any]) -> int:
+    """Processes that share the model out."""
+    return int(told.get("tp_size") or 1) * int(told.get("dp_size") or 1)
 
 
 def _facts(engine: Any) -> Message:
