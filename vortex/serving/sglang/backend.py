@@ -20,7 +20,7 @@ from vortex.ir import Graph
 from vortex.serving.recording import Recorder
 from vortex.serving.sglang.arrivals import Arrivals, complete_blocks
 from vortex.serving.sglang.counters import Counters
-from vortex.serving.sglang.dense import Dense, dense_of
+from vortex.serving.sglang.dense import Dense, check_scales, dense_of
 from vortex.serving.sglang.dense_rule import DENSE, DenseRule
 from vortex.serving.sglang.facts import full_layers, shape_of, share_of_rank
 from vortex.serving.sglang.making import Making
@@ -84,6 +84,7 @@ class VortexBackend(AttentionBackend):
         """
         intended = None if graph is None else self._making.intended(graph, point)
         if intended is not None:
+            check_scales(self.runner)
             self._check_room(intended.bytes)
         self.served, self.graphs, self._step = None, None, None            # memory is given back before more is taken
         if intended is not None:

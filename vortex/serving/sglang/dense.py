@@ -67,3 +67,11 @@ def dense_of(runner: ModelRunner, rank: int) -> Dense:
     """What SGLang would take for the model on this device; with latent attention `rank` is kv_lora_rank, else 0."""
     name = dense_name(runner)
     return Dense(name, ATTENTION_BACKENDS[name](runner), rank)
+
+
+def check_scales(runner: ModelRunner) -> None:
+    """That keys and values lie in the pool as they are. Raises EngineError where a checkpoint scales them for its FP8 cache."""
+    for layer in runner.model.modules() if runner.kv_cache_dtype.itemsize == 1 else ():
+        if isinstance(layer, RadixAttention) and {layer.k_scale_float, layer.v_scale_float} - {None, 1.0}:
+            raise EngineError("the checkpoint scales the keys and values of its FP8 KV cache, which flows do not read",
+                              hint="Start the server with --kv-cache-dtype bf16, or without --quantization-param-path.")
