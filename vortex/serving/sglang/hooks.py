@@ -1,6 +1,6 @@
 """What the plug-in registers with SGLang: the backend by its name, and the lists that a backend must be on to be allowed."""
 from sglang.srt.arg_groups import choices
-from sglang.srt.layers.attention.attention_registry import register_attention_backend
+from sglang.srt.layers.attention.attention_registry import HYBRID_GDN_SM100_BACKENDS, register_attention_backend
 from sglang.srt.models.deepseek_common.attention_backend_handler import AttentionBackendRegistry, AttnForwardMethod
 
 from vortex.serving.sglang.backend import make_backend
@@ -22,6 +22,7 @@ def install(name: str, settings: Settings) -> None:
         return
     for _, add in LISTS:
         add([name])
+    HYBRID_GDN_SM100_BACKENDS.add(name)
     install_resolution(settings)
     install_seeds()
     install_commands(settings)
