@@ -112,8 +112,12 @@ class VortexBackend(AttentionBackend):
             return None
         from vortex.serving.sglang.captured import CapturedGraphs  # Triton, which SGLang on a CPU does without
 
-        blocks = -(-self.req_to_token_pool.req_to_token.shape[1] // served.point.block_size)
-        return CapturedGraphs(served, blocks, self.device, self.counters)
+        longest = -(-self.req_to_token_pool.req_to_token.shape[1] // served.point.block_size)
+        return CapturedGraphs(served, min(longest, self._blocks(served)), self.device, self.counters)
+
+    def _blocks(self, served: Served) -> int:
+        """Of the pool."""
+        return served.pages.k(min(served.layers.select, default=0)).shape[1]
 
     def _pages(self, block_size: int) -> Pages:
         pool = self.token_to_kv_pool
@@ -128,8 +132,7 @@ class VortexBackend(AttentionBackend):
     def summarise_all(self) -> None:
         """Writes all summaries anew from the pages."""
         if self.served is not None:
-            self.served.rebuild(torch.arange(1, self.served.pages.k(min(self.served.layers.select)).shape[1],
-                                             device=self.device))
+            self.served.rebuild(torch.arange(1, self._blocks(self.served), device=self.device))
 
     # A step made anew
 
@@ -152,7 +155,7 @@ class VortexBackend(AttentionBackend):
         return self._named(names, lens[:len(names)], forward_batch.req_pool_indices, block_size)
 
     def _named(self, names: tuple[str, ...], lens: tuple[int, ...], rows: torch.Tensor, block_size: int) -> Batch:
-        slots = self.req_to_token_pool.req_to_token[rows[:len(names)]]
+        slots = self.req_to_token_pool.req_to_token[:, :max(lens)][rows[:len(names)]]
         return Batch(names=names, lens=lens, seeds=tuple(map(self._seed, names)), tables=block_tables(slots, lens, block_size))
 
     def _seed(self, name: str) -> int:
@@ -182,9 +185,9 @@ class VortexBackend(AttentionBackend):
     def choose(self, forward_batch: ForwardBatch) -> str:
         """Which of its graphs a batch replays; SGLang asks before it prepares the replay."""
         assert self.graphs is not None and self.served is not None
-        lens = forward_batch.seq_lens_cpu
+        lens = None if forward_batch.seq_lens_cpu is None else forward_batch.seq_lens_cpu.tolist()
         names = forward_batch.rids or ()
-        return self.graphs.choose(names, None if lens is None else lens.tolist()[:len(names)], self.served.rule)
+        return self.graphs.choose(names, lens, self.served.rule)
 
     def init_forward_metadata_out_graph(self, forward_batch: ForwardBatch, in_capture: bool = False) -> None:
         graphs, self._step = self.graphs, None

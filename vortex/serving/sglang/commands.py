@@ -120,9 +120,9 @@ class Commands:
 
     def _swap(self, graph: Graph | None, point: OperatingPoint) -> None:
         """On all ranks or on none; graphs are captured on all at once."""
-        before = self.backend.served
+        before = id(self.backend.served)                                  # no more: its memory is given back first
         failed = _failure(lambda: self._begin(graph, point))
-        touched = self.backend.served is not before
+        touched = id(self.backend.served) != before
         if self.host.agree(failed is None):
             touched, failed = True, _failure(self.backend.recapture)
             if self.host.agree(failed is None):
