@@ -54,9 +54,9 @@ $(SGLANG)/.torch: tools/sglang_cpu/requirements.txt
 	$(SGLANG_INSTALL) -c $< torch $$($(PYTHON) tools/torch_index.py --cpu)
 	touch $@
 
-$(SGLANG)/.made: $(SGLANG)/.torch $(wildcard tools/sglang_cpu/*.py tools/sglang_cpu/*/*.py) pyproject.toml
+$(SGLANG)/.made: $(SGLANG)/.torch $(wildcard tools/sglang_cpu/*.* tools/sglang_cpu/*/*.py) pyproject.toml
 	$(SGLANG_INSTALL) -r tools/sglang_cpu/requirements.txt -e .
-	$(SGLANG_INSTALL) --no-deps sglang==0.5.23 gguf==0.19.0 xgrammar==0.2.7
+	$(SGLANG_INSTALL) --no-deps -r tools/sglang_cpu/alone.txt
 	$(SGLANG)/bin/python tools/sglang_cpu/install.py
 	touch $@
 
