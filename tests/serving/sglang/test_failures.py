@@ -19,6 +19,7 @@ FRAME = '  File "/x/topk.py", line 716, in __init__\n    assert groups is not No
     ("OSError: [Errno 98] Address already in use", EngineError, "a port is in use"),
     ("ValueError: Model architectures ['FooForCausalLM'] are not supported for now.", ModelError, "FooForCausalLM"),
     ("OSError: nobody/nothing is not a valid model identifier listed on", ModelError, "was not found"),
+    ("sglang serve: error: unrecognized arguments: --no-such-thing 3", EngineError, "says: unrecognized arguments: --no-such"),
     ("RuntimeError: No CUDA GPUs are available", EngineError, "no GPU"),
 ])
 def test_what_is_known_is_said_with_what_to_do(said: str, kind: type[VortexError], what: str) -> None:

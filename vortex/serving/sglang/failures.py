@@ -28,6 +28,8 @@ KNOWN: tuple[tuple[str, type[VortexError], str, str], ...] = (
      "the model was not found", "Offline, download it first: hf download MODEL"),
     (r"No safetensors weights found|Cannot find any model weights", ModelError, "the model's folder holds no weights",
      "save_pretrained writes them as *.safetensors."),
+    (r"^[\w. ]+: error: (.*)$", EngineError, "SGLang's command line says: {0}",
+     "Its documentation lists the arguments of its server."),
     (r"No CUDA GPUs are available|Found no NVIDIA driver", EngineError, "no GPU is found", "nvidia-smi tells which there are."),
 )
 
