@@ -2,14 +2,14 @@
 import random
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vortex.budget import num_blocks
 from vortex.config import OperatingPoint
-from vortex.errors import EngineError
+from vortex.errors import EngineError, VortexError
 from vortex.ir import Geometry, Graph
 from vortex.serving.checkpoint import Checkpoint, ModelTokenizer, find_checkpoint, load_tokenizer
 from vortex.serving.engine import Completion, Recorded, Recording, Request, StepTimes
@@ -163,8 +163,9 @@ class SglangEngine:
                 left -= 1
                 yield Completion(**{**answer, "tokens": tuple(answer["tokens"])})
         finally:
-            if left and host.alive:       # whoever asked has heard enough
-                host.ask("drop", number=number)
+            if left and host.alive:       # whoever asked has heard enough; that SGLang ended is for the next to hear
+                with suppress(VortexError):
+                    host.ask("drop", number=number)
 
     def _give_up(self) -> None:
         """What is still generating."""
