@@ -9,7 +9,8 @@ from vortex.language.ops.record import Op
 
 HERE = Path(__file__).parent / "reference"
 COMMANDS = ("run", "resume", "status", "estimate", "calls", "frontier", "show", "why", "notebook", "innovate", "eval", "export",
-            "verify", "serve", "swap", "check", "same", "compile", "cost", "flows", "ops", "calibrate", "prompt", "mcp", "doctor")
+            "verify", "serve", "swap", "check", "same", "compile", "cost", "flows", "ops", "calibrate", "prompt", "mcp", "bench",
+            "bench serve", "bench decode", "doctor")
 
 
 def entry(op: Op) -> str:
@@ -32,7 +33,7 @@ def ops_page() -> str:
 def help_text(command: str) -> str:
     vortex = Path(sys.executable).with_name("vortex")
     environment = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([vortex, command, "--help"], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run([vortex, *command.split(), "--help"], capture_output=True, text=True, check=True, env=environment)
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
 
 
