@@ -28,7 +28,7 @@ def test_every_built_in_flow_is_served_by_its_name(name: str) -> None:
     graph = start.settings.flow()
     assert graph is not None and graph.geometry == SHAPE.geometry(16) and start.settings.named is None
     assert start.settings.point.model == "m" and start.told["page_size"] == 16
-    assert start.told.get("disable_radix_cache", False) == bool(graph.states) == bool(start.notes)
+    assert bool(graph.states) == bool(start.notes)
 
 
 @pytest.mark.parametrize("name", flows.LATENT)

@@ -47,8 +47,7 @@ def prepare(settings: Settings, view: Any, model: ModelFacts) -> Start:
     notes: tuple[str, ...] = ()
     if graph is not None:
         check_flow(graph, point, model.shape)
-        if graph.states and not view.disable_radix_cache:
-            told["disable_radix_cache"] = True
+        if graph.states and not view.disable_radix_cache:       # by commands.py, which can switch it on again
             notes = (f"{graph.name} keeps state of each request, so that requests share no pages: the radix cache is off",)
     text = None if graph is None else graph.to_json()
     ready = settings.model_copy(update={"graph": text, "named": None, "module": None, "point": point})
