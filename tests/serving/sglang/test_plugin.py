@@ -46,7 +46,7 @@ def test_no_sglang_is_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("text", "said"), [
     ('{"point": {}}', "SGLang 0.5.22 is not supported"),
-    ("quest", "is not JSON"),
+    ('{"point": ', "is not JSON"),
     ('{"point": {"topk": 1}}', "topk is not a setting"),
 ])
 def test_a_refusal_ends_the_process_with_its_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
