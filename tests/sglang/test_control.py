@@ -31,6 +31,7 @@ def engine(models: Callable[[str], str]) -> Iterator[SglangEngine]:
         engine = SglangEngine(SglangOptions(max_total_tokens=POOL, max_running_requests=8, chunked_prefill_size=64,
                                             more={"sleep_on_idle": True}))
         engine.start(models("qwen3"))
+        use(engine, "h2o", POINT)         # keeps state: what starts without sharing prefixes shares them after a swap
         use(engine, "quest", POINT)
         yield engine
         engine.stop()
