@@ -96,7 +96,7 @@ def gone(pids: list[int]) -> bool:
     (["serve"], "no model is named"),
     (["serve", "/nowhere"], "there is no folder /nowhere"),
     (["serve", "probe", "--flow", "qest"], "Did you mean quest?"),
-    (["serve", "probe", "--flow", "mla-centroid"], "mla-centroid is written for another kind of attention"),
+    (["serve", "probe", "--flow", "mla-centroid"], "the flow mla-centroid is for latent attention (MLA)"),
     (["serve", "probe", "--flow", "quest", "--bundle", "."], "a bundle holds its flow"),
     (["serve", "probe", "--bundle", "."], "is no bundle"),
     (["serve", "probe", "--set", "topk_vla=3"], "Did you mean topk_val?"),
