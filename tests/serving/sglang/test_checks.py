@@ -12,7 +12,8 @@ from vortex.serving.sglang.checks import KV_DTYPES, RULES, check_flow, check_set
 POINT = OperatingPoint(model="m", engine="sglang")
 QUEST = built_in("quest", SHAPE.geometry(16))
 WRONG = {"speculative_algorithm": "EAGLE", "prefill_attention_backend": "fa3", "decode_attention_backend": "vortex",
-         "dllm_algorithm": "LowConfidence", "attn_cp_size": 2, "dcp_size": 2, "pp_size": 2, "kv_cache_dtype": "fp4_e2m1"}
+         "dllm_algorithm": "LowConfidence", "cuda_graph_backend_prefill": "full",
+         "attn_cp_size": 2, "dcp_size": 2, "pp_size": 2, "kv_cache_dtype": "fp4_e2m1"}
 
 
 @pytest.mark.parametrize("name", [rule[0] for rule in RULES])
