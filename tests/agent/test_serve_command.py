@@ -189,16 +189,18 @@ def test_nothing_outlives_a_command_that_is_killed(serving: Callable[..., Servin
     pids = one.processes()
     one.process.kill()
     one.process.wait()
-    eventually(lambda: gone(pids))
+    eventually(lambda: gone(pids) and one.left() == [])
     assert json.loads(vortex(one.environment, "serve", "--list", "--json").stdout) == []
 
 
-def test_the_next_takes_away_what_a_killed_command_left(environment: dict[str, str], serving: Callable[..., Serving]) -> None:
+def test_the_next_takes_away_what_a_killed_server_left(environment: dict[str, str], serving: Callable[..., Serving]) -> None:
     one = serving()
     told = one.ready()
     pids = one.processes()
+    os.killpg(told["pid"], signal.SIGSTOP)                # it does not see its command go
     one.process.kill()
     one.process.wait()
+    os.killpg(told["pid"], signal.SIGKILL)
     eventually(lambda: gone(pids))
     assert Path(told["folder"]).exists()
     port = told["url"].rpartition(":")[2]

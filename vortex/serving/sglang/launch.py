@@ -5,13 +5,16 @@ Standard input is a lifeline: when nobody holds its other end any more, the whol
 import math
 import os
 import runpy
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from vortex.errors import VortexError
 from vortex.serving.sglang.cpu import cpu_environment
+from vortex.serving.sglang.process import PREFIX
 from vortex.serving.sglang.versions import check_version
 
 RANKS = ("--tp-size", "--tp", "--tensor-parallel-size", "--dp-size", "--dp", "--data-parallel-size")
@@ -57,6 +60,9 @@ def _cuda() -> bool:
 def _end_with_parent() -> None:
     while os.read(0, 1024):
         pass
+    room = os.environ.get("TMPDIR", "")
+    if Path(room).name.startswith(PREFIX):
+        shutil.rmtree(room, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
