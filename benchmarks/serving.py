@@ -114,9 +114,11 @@ def concurrency(plan: Plan, sizes: ModelSizes) -> int:
 
 
 def rivals(setup: Setup, plan: Plan, sizes: ModelSizes) -> dict[str, Any]:
-    """Tokens a second of each dense backend that starts, at a short shape; of the others why not."""
-    found: dict[str, Any] = {}
-    for name in candidates(torch.cuda.is_available()):
+    """Tokens a second of each dense backend that starts, at a short shape; of the others why not. One alone has no rival."""
+    names, found = candidates(torch.cuda.is_available()), dict[str, Any]()
+    if len(names) == 1:
+        return {names[0]: 0.0}
+    for name in names:
         try:
             with engine(setup, name) as running:
                 running.time(1, plan.prompt, plan.steps, sizes.vocabulary)
@@ -160,20 +162,21 @@ def measure(plan: Plan, sizes: ModelSizes, folder: Path) -> dict[str, Any]:
     told: dict[str, Any] = {"model": sizes.name, "batch": batch, "shapes": shapes(plan, batch), "tried": tried, "rival": rival}
     with engine(setup, rival) as running:
         told["stock"] = [timed(running, plan, sizes, batch)]
-    told["ours"], told["swap_s"], told["index_bytes"] = ours(setup, plan, sizes, batch)
+    told["ours"], told["swap_s"], told["index_bytes"] = ours(setup, plan, sizes, batch, rival)
     with engine(setup, rival) as running:
         told["stock"].append(timed(running, plan, sizes, batch))
     return told
 
 
-def ours(setup: Setup, plan: Plan, sizes: ModelSizes, batch: int) -> tuple[dict[str, Any], list[float], dict[str, int]]:
+def ours(setup: Setup, plan: Plan, sizes: ModelSizes, batch: int,
+         rival: str) -> tuple[dict[str, Any], list[float], dict[str, int]]:
     """Tokens a second by side, seconds of every swap, bytes of summaries; dense at both ends."""
     sides: list[tuple[str, Graph | None, OperatingPoint]] = [
         (f"{name} {k}", graph, plan.point(sizes, k, "auto")) for name, graph in plan.graphs(sizes).items() for k in plan.chosen]
     plain = (DENSE, None, plan.point(sizes, plan.chosen[0], "auto"))
     found: dict[str, Any] = {}
     swaps, index = [], {}
-    with engine(setup, OURS, Settings(graph=None, point=plain[2])) as running:
+    with engine(setup, OURS, Settings(graph=None, point=plain[2]), rival) as running:
         for name, graph, point in (plain, *sides, plain):
             swaps.append(running.use(graph, point))
             found.setdefault(name, []).append(timed(running, plan, sizes, batch))

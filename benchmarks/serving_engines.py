@@ -23,6 +23,7 @@ from vortex.serving.sglang.python import find_python
 from vortex.serving.sglang.settings import VARIABLE, Settings
 
 OURS = "vortex"
+DENSE_VARIABLE = "VORTEX_DENSE_BACKEND"   # of vortex/serving/sglang/dense.py, which only SGLang's Python imports
 WORKER = Path(__file__).with_name("serving_worker.py")
 PATIENCE_S = 900.0                        # kernels are built, graphs captured
 LONGEST = 1 << 17                         # tokens a model of made-up weights may serve
@@ -101,14 +102,16 @@ class Running:
 
 
 @contextmanager
-def engine(setup: Setup, backend: str, settings: Settings | None = None) -> Iterator[Running]:
-    """With `settings` ours, without them stock. All of its processes are gone when this closes. Raises EngineError."""
+def engine(setup: Setup, backend: str, settings: Settings | None = None, dense: str = "") -> Iterator[Running]:
+    """With `settings` ours, without them stock; `dense` is SGLang's backend that ours takes for dense layers and steps. All of
+    its processes are gone when this closes. Raises EngineError."""
     with tempfile.TemporaryDirectory(prefix="vortex-bench-") as place:
         folder = Path(place)
         (folder / "arguments.json").write_text(json.dumps(setup.arguments(backend)))
         environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
         environment |= {} if torch.cuda.is_available() else cpu_environment()
         environment |= {} if settings is None else settings.put(folder)
+        environment |= {DENSE_VARIABLE: dense} if dense else {}
         with (folder / "log").open("w") as log:
             worker = subprocess.Popen([find_python().path, str(WORKER), str(folder / "arguments.json")], env=environment,
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,

@@ -140,6 +140,20 @@ def test_the_metrics_page_tells_of_blocks_and_memory(server: Server) -> None:
     assert told["vortex_dense_steps_total"] == 0
 
 
+def test_a_bench_under_load_gives_the_server_back_as_it_was(server: Server) -> None:
+    before = server.counters()
+    code, said = server.vortex("bench", "serve", server.told["url"], "--flow", "centroid", "--set", "topk_ratio=0.25", "--set",
+                               "dense_below='never'", "--rate", "inf", "--requests", "3", "--prompt-tokens", "180:200",
+                               "--output-tokens", "6", "--warm", "0", "--json")
+    assert code == 0, said
+    turns = json.loads(said)["turns"]
+    assert [(turn["side"], turn["failed"], turn["tokens"]) for turn in turns] == [
+        ("dense", 0, 18), ("flow", 0, 18), ("dense", 0, 18)]
+    assert turns[0]["share"] is None and 0.2 < turns[1]["share"] < 0.4
+    assert all(turn["cached_tokens"] == 0 for turn in turns)               # each began with an empty prefix cache
+    assert {name: server.counters()[name] for name in ("flow", "point")} == {name: before[name] for name in ("flow", "point")}
+
+
 def test_a_client_that_disconnects_takes_its_request_with_it(server: Server) -> None:
     free = server.counters()["free_tokens"]
     whole = server.text()
