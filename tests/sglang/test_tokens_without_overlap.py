@@ -1,4 +1,4 @@
-"""As test_tokens.py, and the scheduler waits for each step before it makes the next one."""
+"""As test_tokens.py, with a mixture of experts, and the scheduler waits for each step before it makes the next one."""
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,7 +7,7 @@ from tests.sglang.asks import SEEDED, Tokens, check_greedy, tokens, use_whole
 from vortex.serving.sglang.engine import SglangEngine
 from vortex.serving.sglang.options import SglangOptions
 
-MODEL = "qwen3"
+MODEL = "qwen3-moe"
 
 
 @pytest.fixture(scope="module")
