@@ -148,6 +148,22 @@ def test_a_flow_that_another_rank_refuses_is_taken_back_here() -> None:
     assert backend.captured == 1
 
 
+def test_it_is_taken_back_even_where_it_lies_in_the_memory_of_the_old_one() -> None:
+    commands, backend, host = made()
+    host.others = False
+    old = backend.served
+    assert old is not None
+
+    def same_place(graph: Graph | None, point: OperatingPoint) -> None:
+        backend.used.append(graph and graph.name)
+        backend.served = old              # the same id
+
+    backend.use = same_place  # type: ignore[method-assign]
+    with pytest.raises(EngineError, match="another rank"):
+        use(commands, STATEFUL)
+    assert backend.used == ["quest", "h2o", "quest"]
+
+
 def test_graphs_that_cannot_be_captured_bring_the_old_flow_and_its_graphs_back() -> None:
     commands, backend, _ = made()
     healthy = backend.recapture

@@ -122,7 +122,7 @@ class Commands:
         """On all ranks or on none; graphs are captured on all at once."""
         before = id(self.backend.served)                                  # no more: its memory is given back first
         failed = _failure(lambda: self._begin(graph, point))
-        touched = id(self.backend.served) != before
+        touched = failed is None or id(self.backend.served) != before     # what is new may lie where the old one lay
         if self.host.agree(failed is None):
             touched, failed = True, _failure(self.backend.recapture)
             if self.host.agree(failed is None):
