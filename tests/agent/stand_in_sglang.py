@@ -1,13 +1,13 @@
 """A Python "with SGLang" whose server is a few lines: `vortex serve` and processes, without the weight of the real one.
 
-The real launcher runs in it. Its server has a child, as SGLang's has; the variable STAND_IN says what goes wrong. Torch and
-transformers, seconds of imports, are a few lines as well.
+The real launcher runs in it. Its server has a child and shares memory, as SGLang's does; the variable STAND_IN says what goes
+wrong. Torch and transformers, seconds of imports, are a few lines as well.
 """
 import sys
 from pathlib import Path
 
 SERVER = '''
-import http.server, json, os, signal, subprocess, sys, threading, time
+import http.server, json, mmap, os, signal, subprocess, sys, tempfile, threading, time
 if __name__ == "__main__":
     wrong = os.environ.get("STAND_IN", "")
     if wrong == "memory":
@@ -17,6 +17,10 @@ if __name__ == "__main__":
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     folder = os.environ["VORTEX_SGLANG"][1:].rpartition("/")[0]
     print("arguments", json.dumps(sys.argv[1:]), flush=True)
+    shared = tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="vortex-test-", delete=False)
+    shared.truncate(4096)
+    mapped = mmap.mmap(shared.fileno(), 4096)
+    print("shared", shared.name, flush=True)
     print("children", child.pid, flush=True)
     if wrong == "slow":
         time.sleep(600)

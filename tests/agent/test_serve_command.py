@@ -63,7 +63,9 @@ class Serving:
         return [psutil.Process(child).ppid(), child]
 
     def left(self) -> list[Path]:
-        return list(Path(self.environment["TMPDIR"]).glob("vortex-*"))
+        """Temporary files, and memory that was shared."""
+        shared = map(Path, re.findall(r"^shared (.*)$", self.log(), re.MULTILINE))
+        return [*Path(self.environment["TMPDIR"]).glob("vortex-*"), *(path for path in shared if path.exists())]
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ import psutil
 from vortex.errors import EngineError, VortexError
 from vortex.serving.sglang.cpu import cpu_environment
 from vortex.serving.sglang.seeds import named, request_of
+from vortex.serving.sglang.shared import forget, shared_by
 from vortex.serving.sglang.versions import check_version
 
-SHARED = "/dev/shm/"
 PARENT_S = 1.0                            # how often the parent is looked for: its end of the socket may live on in a fork
 DROPPED_S = 0.005                         # how often SGLang is asked whether it has given requests up
 ENDED_S = 30.0                            # for killed processes to be gone, and the memory of their device with them
@@ -99,24 +99,14 @@ def end(folder: Path) -> NoReturn:
     """Of this process and of all that it started; what they share in memory and `folder` go as well."""
     with suppress(psutil.Error):
         started = psutil.Process().children(recursive=True)
-        shared = {path for pid in (os.getpid(), *(child.pid for child in started)) for path in _shared(pid)}
+        shared = shared_by([os.getpid(), *(child.pid for child in started)])
         for child in started:
             with suppress(psutil.Error):
                 child.kill()
         psutil.wait_procs(started, ENDED_S)
-        for path in shared:
-            path.unlink(missing_ok=True)
+        forget(shared, [os.getpid()])
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
-
-
-def _shared(pid: int) -> set[Path]:
-    """Semaphores and segments that a process maps: killed processes leave them behind."""
-    try:
-        maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    except OSError:
-        return set()
-    return {Path(line[line.index(SHARED):].removesuffix(" (deleted)")) for line in maps if SHARED in line}
 
 
 class Host:

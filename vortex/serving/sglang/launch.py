@@ -15,6 +15,7 @@ from pathlib import Path
 from vortex.errors import VortexError
 from vortex.serving.sglang.cpu import cpu_environment
 from vortex.serving.sglang.process import PREFIX
+from vortex.serving.sglang.shared import forget, members, shared_by
 from vortex.serving.sglang.versions import check_version
 
 RANKS = ("--tp-size", "--tp", "--tensor-parallel-size", "--dp-size", "--dp", "--data-parallel-size")
@@ -63,7 +64,11 @@ def _end_with_parent() -> None:
     room = os.environ.get("TMPDIR", "")
     if Path(room).name.startswith(PREFIX):
         shutil.rmtree(room, ignore_errors=True)
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+    try:
+        ending = members(os.getpgrp())
+        forget(shared_by(ending), ending)
+    finally:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

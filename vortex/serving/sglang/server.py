@@ -19,6 +19,7 @@ from vortex.serving.sglang.failures import explain
 from vortex.serving.sglang.process import OF_OTHERS, new_folder
 from vortex.serving.sglang.running import LOG, ROOM, url_of
 from vortex.serving.sglang.settings import Settings
+from vortex.serving.sglang.shared import forget, members, shared_by
 
 OURS = {"--model-path": "MODEL", "--model": "MODEL", "--host": "--host", "--port": "--port", "--tp": "--tp", "--tp-size": "--tp",
         "--tensor-parallel-size": "--tp", "--served-model-name": "--served-model-name", "--attention-backend": "--flow",
@@ -26,6 +27,7 @@ OURS = {"--model-path": "MODEL", "--model": "MODEL", "--host": "--host", "--port
 DP = ("--dp-size", "--dp", "--data-parallel-size")
 POLL_S = 0.2
 GONE_S = 5.0                          # what killed processes may take to be gone
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))      # no proxy leads to this machine
 DRAIN_S = 60.0                        # how long requests in flight may take once the server is asked to end
 
 
@@ -71,11 +73,12 @@ class Server:
         (folder / ROOM).write_text(str(self.room))
         self._process: subprocess.Popen[bytes] | None = None
         self._read = 0                # bytes of the log that were told
+        self._shared: set[Path] = set()
 
     def __enter__(self) -> Self:
         """Begins to start it. Raises EngineError."""
         launch = self._launch
-        words = [launch.python, "-m", "vortex.serving.sglang.launch", *launch.arguments()]
+        words = [launch.python, "-P", "-m", "vortex.serving.sglang.launch", *launch.arguments()]
         told = {name: value for name, value in os.environ.items() if name not in OF_OTHERS}
         environment = {**told, **launch.settings.put(self.room), "TMPDIR": str(self.room)}
         try:
@@ -106,7 +109,8 @@ class Server:
     def ready(self) -> bool:
         """Does it answer, its first request done?"""
         try:
-            with urllib.request.urlopen(f"{url_of(self._launch.host, self._launch.port)}/health", timeout=30) as answer:
+            with DIRECT.open(f"{url_of(self._launch.host, self._launch.port)}/health", timeout=30) as answer:
+                self._note_shared()
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -125,6 +129,7 @@ class Server:
 
     def stop(self, wait: Callable[[], None] = lambda: time.sleep(POLL_S)) -> None:
         """Lets requests in flight end, for DRAIN_S at most; `wait` passes the time."""
+        self._note_shared()
         self._signal(signal.SIGTERM, group=False)
         until = time.monotonic() + DRAIN_S
         while self.exit_code() is None and time.monotonic() < until:
@@ -132,7 +137,8 @@ class Server:
         self.kill()
 
     def kill(self) -> None:
-        """Ends all of its processes at once."""
+        """Ends all of its processes at once, and what they share in memory."""
+        self._note_shared()
         self._signal(signal.SIGKILL, group=True)
         process = self._running()
         process.wait()
@@ -141,6 +147,11 @@ class Server:
         until = time.monotonic() + GONE_S
         while _group_lives(process.pid) and time.monotonic() < until:
             time.sleep(POLL_S / 4)
+        forget(self._shared)
+
+    def _note_shared(self) -> None:
+        """While there is somebody to ask: what a killed process leaves cannot be found any more."""
+        self._shared |= shared_by(members(self.pid))
 
     def _signal(self, number: signal.Signals, *, group: bool) -> None:
         process = self._running()
