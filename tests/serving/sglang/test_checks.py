@@ -1,4 +1,6 @@
 """What a server is not started with, setting by setting."""
+from types import SimpleNamespace
+
 import pytest
 
 from tests.compiler.world import built_in
@@ -7,7 +9,7 @@ from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Geometry, Graph
 from vortex.serving.checkpoint import ModelShape
-from vortex.serving.sglang.checks import KV_DTYPES, RULES, check_flow, check_settings, page_size
+from vortex.serving.sglang.checks import KV_DTYPES, RULES, check_flow, check_graphs, check_settings, page_size
 
 POINT = OperatingPoint(model="m", engine="sglang")
 QUEST = built_in("quest", SHAPE.geometry(16))
@@ -26,6 +28,20 @@ def test_a_setting_that_is_in_the_way_is_named_as_the_command_line_names_it(name
 @pytest.mark.parametrize("dtype", KV_DTYPES)
 def test_settings_that_change_nothing_here_pass(dtype: str) -> None:
     check_settings(view(kv_cache_dtype=dtype, enable_lora=True, enable_mixed_chunk=False, tp_size=8))
+
+
+@pytest.mark.parametrize(("prefill", "decode", "what"), [
+    ("breakable", "full", ""), ("disabled", "disabled", ""), ("full", "full", "prefill.backend=full"),
+    ("disabled", "breakable", "decode.backend=breakable")])
+def test_graphs_are_judged_by_what_sglang_decided(prefill: str, decode: str, what: str) -> None:
+    decided = view(cuda_graph_config=SimpleNamespace(prefill=SimpleNamespace(backend=prefill),
+                                                     decode=SimpleNamespace(backend=decode)))
+    if not what:
+        check_graphs(decided)
+        check_graphs(view())
+        return
+    with pytest.raises(EngineError, match=what):
+        check_graphs(decided)
 
 
 @pytest.mark.parametrize(("given", "own", "size"), [(None, None, 16), (None, 64, 64), (32, None, 32), (64, 64, 64)])

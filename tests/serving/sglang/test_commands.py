@@ -301,6 +301,15 @@ def test_step_times_are_those_from_one_decode_step_to_the_next() -> None:
     assert [batch for batch, _ in steps] == [2, 3] and all(seconds >= 0 for _, seconds in steps) and commands.clock is None
 
 
+def test_steps_of_no_request_do_not_count() -> None:
+    counters = Counters(device=torch.device("cpu"))
+    counters.chose(torch.tensor([[2, 3]]))
+    with counters.apart():
+        counters.chose(torch.tensor([[100, 100]]))
+    counters.chose(torch.tensor([[4, 1]]))
+    assert counters.told()["selected_blocks"] == 10
+
+
 def test_counters_tell_what_steps_chose_of_what_there_was() -> None:
     counters, pool = Counters(device=torch.device("cpu")), Pool(QUEST, POINT, [40, 95, 333])
     step = pool.step()

@@ -54,6 +54,20 @@ def check_settings(view: Any) -> None:
             raise EngineError(f"a flow cannot be served with {shown}: it {why}", hint=hint)
 
 
+def check_graphs(view: Any) -> None:
+    """Once SGLang has decided: its JSON says what the flags say, and more. Raises EngineError."""
+    config = view.cuda_graph_config
+    if config is not None and config.prefill.backend == "full":
+        raise _captured("prefill", "full", "captures which blocks a prefill completes once for all")
+    if config is not None and config.decode.backend not in ("full", "disabled"):
+        raise _captured("decode", config.decode.backend, "captures steps in pieces")
+
+
+def _captured(phase: str, backend: str, why: str) -> EngineError:
+    return EngineError(f"a flow cannot be served with --cuda-graph-config {phase}.backend={backend}: it {why}",
+                       hint=f"Leave the backend of {phase} out.")
+
+
 def page_size(given: int | None, point: OperatingPoint) -> int:
     """Tokens of a page of SGLang's: `given` by its user, else the point's, else one block.
 

@@ -1,5 +1,6 @@
 """What decode steps chose, counted without making the host wait for the device."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -37,6 +38,15 @@ class Counters:
     def chose(self, counts: torch.Tensor) -> None:
         """Blocks that each row attends. May stand in a captured graph: then every replay counts again."""
         self._chosen.add_(counts.sum())
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is chosen while it is open, by steps of no request, does not count."""
+        before = self._chosen.clone()
+        try:
+            yield
+        finally:
+            self._chosen.copy_(before)
 
     def told(self) -> dict[str, int]:
         """Waits for the device."""

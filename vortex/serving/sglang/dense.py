@@ -54,9 +54,12 @@ class Dense:
 def dense_name(runner: ModelRunner) -> str:
     """Raises EngineError for a name that SGLang does not know."""
     wanted = os.environ.get(VARIABLE, "")
+    if not wanted and torch.device(runner.device).type == "cpu":
+        return "torch_native"
     if not wanted:
-        return "torch_native" if torch.device(runner.device).type == "cpu" else str(
-            get_default_attn_backend(runner.server_args, runner.use_mla_backend, runner.model_config))
+        found = str(get_default_attn_backend(runner.server_args, runner.use_mla_backend, runner.model_config))
+        # As SGLang does where it takes this one by itself: of FP8 it reads e4m3 alone.
+        return "triton" if found == "fa3" and runner.kv_cache_dtype == torch.float8_e5m2 else found
     if wanted not in ATTENTION_BACKENDS:
         raise EngineError(f"SGLang has no attention backend {wanted!r}, which {VARIABLE} names",
                           hint=nearest(wanted, sorted(ATTENTION_BACKENDS)))

@@ -26,7 +26,7 @@ def measure(runner: Any, backend: VortexBackend) -> None:
     if backend.graphs is None or served is None or not measures(served.graph, served.point):
         return
     began, replays = time.perf_counter(), Replays(runner, backend)
-    with replays.made_up():
+    with replays.made_up(), backend.counters.apart():
         found = measured(replays.seconds, sizes_for(runner.capture_bs), replays.room, _of_first_rank)
     backend.judge_by(found.rule)
     about = {"flow": served.graph.name, "chip": torch.cuda.get_device_name(), "dense": backend.dense.name,
@@ -64,6 +64,10 @@ class Replays:
         """Tables and summaries are made up while it is open: equal scores would be chosen from in no usual time."""
         backend, served = self._backend, self._backend.served
         before = self._table[:1 + max(self._runner.capture_bs)].clone()
+        # Linear layers of hybrid models: rows of nobody must not write where somebody's state is kept for the prefix cache.
+        states = getattr(backend.req_to_token_pool, "req_index_to_mamba_index_mapping", before.new_zeros(0))
+        kept = states.clone()
+        states.zero_()
         assert served is not None
         for named in served.summaries.fields.values():
             for tensor in named.values():
@@ -73,6 +77,7 @@ class Replays:
             yield
         finally:
             self._table[:before.shape[0]] = before
+            states.copy_(kept)
             self._runner.buffers.reset_index_buffers()
             self._lengthen(self._runner.seq_len_fill_value)
             backend.summarise_all()
@@ -86,7 +91,8 @@ class Replays:
         with runner.model_context():
             batch, attention, _ = runner.capture_prepare(requests)
             attention.init_forward_metadata_out_graph(batch)
-            key = runner._make_graph_key(requests, attention_variant=label)
+            key = runner._make_graph_key(requests, attention_variant=label,
+                                         variant_label="nolora" if runner.record_nolora_graph else None)
             return _median([lambda: runner.backend.replay(key, batch)] * (WARM + TIMED))
 
     def _seat(self, requests: int, context: int) -> None:

@@ -11,7 +11,7 @@ from vortex.compiler.front import load
 from vortex.errors import FlowNotFound
 from vortex.ir import Geometry, Graph
 from vortex.serving.layers import check_point
-from vortex.serving.sglang.checks import check_flow, check_settings, page_size
+from vortex.serving.sglang.checks import check_flow, check_graphs, check_settings, page_size
 from vortex.serving.sglang.memory import Demand, check_room, demand, kv_bytes
 from vortex.serving.sglang.models import ModelFacts, attending, check_model
 from vortex.serving.sglang.plugin import NAME
@@ -44,6 +44,8 @@ def prepare(settings: Settings, view: Any, model: ModelFacts) -> Start:
     point = settings.point if settings.point.model else settings.point.with_(model=model.name)
     graph = graph_for(settings, model.shape.geometry(point.block_size))
     told: dict[str, Any] = {"attention_backend": NAME, "page_size": page_size(view.page_size, point)}
+    if model.shape.kv_lora_rank:
+        told["flashinfer_mla_disable_ragged"] = True       # its other way takes prefills that are not absorbed, and ours are
     notes: tuple[str, ...] = ()
     if graph is not None:
         check_flow(graph, point, model.shape)
@@ -78,8 +80,9 @@ def index_of(settings: Settings, model: ModelFacts, item: int = 2) -> Demand:
 def settle(settings: Settings, model: ModelFacts, view: Any, *, item: int, room: int | None) -> str:
     """Once SGLang has decided: what to say of the memory. `room`: bytes for the pool and its summaries, where known.
 
-    Raises EngineError where they are not enough, or where a page is not whole blocks any more.
+    Raises EngineError where they are not enough, where a page is not whole blocks any more, or for graphs that are in the way.
     """
+    check_graphs(view)
     page = page_size(view.page_size, settings.point)
     needed, wanted = index_of(settings, model, item), view.max_total_tokens or 0
     if room is not None:
