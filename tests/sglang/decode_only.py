@@ -42,7 +42,8 @@ def main() -> None:
     asked(engine, do="audit", on=True)
     told = engine.generate(input_ids=job["first"], sampling_params=sampling, bootstrap_host=[FAKE_HOST] * len(job["first"]))
     first = asked(engine, do="audit", on=True)
-    engine.loop.run_until_complete(wiped_midway(engine, sampling, job["second"]))
+    longer = {**sampling, "max_new_tokens": 5 * job["new"]}               # the wipe comes while they decode, however slow this is
+    engine.loop.run_until_complete(wiped_midway(engine, longer, job["second"]))
     second = asked(engine, do="audit", on=False)
     answers.write_text(json.dumps({"tokens": [one["output_ids"] for one in told], "first": first, "second": second}))
     engine.shutdown()

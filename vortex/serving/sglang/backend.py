@@ -145,7 +145,7 @@ class VortexBackend(AttentionBackend):
         self._done = find(forward_batch.out_cache_loc, self.served.point.block_size)
         if forward_batch.forward_mode.is_decode():
             batch = self._batch(forward_batch, self.served.point.block_size)
-            self._receive(self.served, batch)
+            self._receive(self.served, batch.names, batch.lens, forward_batch.req_pool_indices)
             self._step = DecodeStep(served=self.served, batch=batch, recorder=self.recorder, counters=self.counters)
 
     def _batch(self, forward_batch: ForwardBatch, block_size: int) -> Batch:
@@ -161,11 +161,15 @@ class VortexBackend(AttentionBackend):
     def _seed(self, name: str) -> int:
         return self.share.seed(seed_of(name))
 
-    def _receive(self, served: Served, batch: Batch) -> None:
-        """Summarises the pages of requests that were prefilled by another server."""
-        if get_disagg().disaggregation_mode == "decode":
-            rows = self._arrivals.strangers(batch.names)
-            served.rebuild(complete_blocks(batch.tables, batch.lens, served.point.block_size, rows))
+    def _receive(self, served: Served, names: tuple[str, ...], lens: tuple[int, ...], rows: torch.Tensor) -> None:
+        """Summarises the pages of requests that were prefilled by another server; `rows` of SGLang's table are on the device."""
+        if get_disagg().disaggregation_mode != "decode":
+            return
+        joined = self._arrivals.strangers(names)
+        if joined:                            # few steps: others do not wait for the device
+            size = served.point.block_size
+            batch = self._named(tuple(names[row] for row in joined), tuple(lens[row] for row in joined), rows[joined], size)
+            served.rebuild(complete_blocks(batch.tables, batch.lens, size, range(len(joined))))
 
     # A step captured in a CUDA graph
 
@@ -210,9 +214,8 @@ class VortexBackend(AttentionBackend):
         """What the host does beside the engine's own preparations of a replay."""
         assert self.served is not None
         graphs.replay(int(forward_batch.batch_size), self._seed)
-        if get_disagg().disaggregation_mode == "decode" and graphs.lens:
-            self._receive(self.served, self._named(graphs.names, graphs.lens, forward_batch.req_pool_indices,
-                                                   self.served.point.block_size))
+        if graphs.lens:
+            self._receive(self.served, graphs.names, graphs.lens, forward_batch.req_pool_indices)
 
     def init_forward_metadata_in_graph(self, forward_batch: ForwardBatch) -> None:
         step = self._step
