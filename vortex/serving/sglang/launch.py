@@ -42,7 +42,7 @@ def with_device(arguments: Sequence[str], *, cuda: bool) -> list[str]:
     os.environ.update(cpu_environment(ranks_told(arguments)))
     told = {argument.partition("=")[0] for argument in arguments}
     more = [word for name, value in ON_CPU.items() if name not in told for word in (name, value)]
-    return [*arguments, *more, "--disable-cuda-graph"]
+    return [*arguments, *more, "--disable-cuda-graph", "--sleep-on-idle"]      # a waiting server leaves the cores to others
 
 
 def ranks_told(arguments: Sequence[str]) -> int:

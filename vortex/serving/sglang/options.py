@@ -51,6 +51,7 @@ class SglangOptions:
             "tp_size": self.tp_size, "dtype": self.dtype, "mem_fraction_static": self.mem_fraction,
             "json_model_override_args": json.dumps(longer), **self.more}
         on_cpu = {"device": "cpu", "dtype": "float32", "mem_fraction_static": 0.3, "enable_deterministic_inference": True,
+                  "sleep_on_idle": True,  # an engine that waits leaves the cores to whoever asks it
                   "max_total_tokens": min(CPU_TOKENS, CPU_KV_BYTES // token_bytes(shape)) // page * page}
         return {"everywhere": everywhere, "on_cpu": on_cpu}
 
