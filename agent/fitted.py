@@ -10,15 +10,15 @@ from vortex.serving.sglang.checks import check_flow
 from vortex.serving.sglang.ranks import share_of
 
 
-def fitted(text: str, path: str, point: OperatingPoint, ranks: int) -> tuple[str, Graph | None]:
-    """The checkpoint's folder or id, and the Graph of a flow's `text`; none where that is empty.
+def fitted(text: str | None, path: str, point: OperatingPoint, ranks: int) -> tuple[str, Graph | None]:
+    """The checkpoint's folder or id, and the Graph of a flow's `text`; none without one.
 
     `ranks` share the model's heads out. Raises VortexError: an unknown model, a flow that is not legal at its sizes, a point
     that does not fit.
     """
     checkpoint = find_checkpoint(point.model, "sglang")
     graph = None
-    if text:
+    if text is not None:
         shape = _of_rank(checkpoint.shape, ranks)
         graph = load(text, path, shape.geometry(point.block_size))
         check_flow(graph, point, shape)

@@ -14,9 +14,10 @@ from agent.cli.bench_server import is_address, running, serving
 from agent.cli.bench_text import grid_record, grid_text, load_record, load_text, rate_text
 from agent.cli.cost import numbers
 from agent.cli.options import Json
-from agent.cli.served import Bundle, Changes, Flow, Point, checkpoint_of, served
+from agent.cli.served import Bundle, Changes, Flow, Point, Served, checkpoint_of, served
 from agent.cli.text import to_json
 from vortex.errors import EngineError, PointError
+from vortex.ir import Graph
 from vortex.serving import make_engine
 from vortex.serving.engine import Engine
 from vortex.serving.load.compare import Side, order
@@ -57,13 +58,20 @@ def serve(  # noqa: PLR0913  # an option each
     Times count from when a request was due, whether or not the client came to send it in time. Each turn begins with an
     empty prefix cache. The two dense turns tell how steady the machine is.
     """
-    with running(target) if is_address(target) else serving(target, point, set or []) as server:
-        asked = served(server.model, flow, bundle, point, set or [], server.ranks)
+    def asked_of(model: str, ranks: int) -> tuple[Served, Graph, Traffic]:
+        asked = served(model, flow, bundle, point, set or [], ranks)
         if asked.graph is None:
             raise EngineError("no flow is named", hint=f"vortex bench serve {target} --flow quest")
-        traffic = Traffic(rate=rate, requests=requests, prompt_tokens=_range(prompt_tokens), output_tokens=output_tokens,
-                          vocabulary=checkpoint_of(server.model).shape.vocabulary, seed=seed)
-        duel = Duel(url=server.url, ask=server.ask, graph=asked.graph, point=asked.point, traffic=traffic,
+        vocabulary = checkpoint_of(model).shape.vocabulary
+        return asked, asked.graph, Traffic(rate=rate, requests=requests, prompt_tokens=_range(prompt_tokens),
+                                           output_tokens=output_tokens, vocabulary=vocabulary, seed=seed)
+
+    _check_place(plot)
+    if not is_address(target):
+        asked_of(target, 1)               # what is refused is refused before a server is started
+    with running(target) if is_address(target) else serving(target, point, set or []) as server:
+        asked, graph, traffic = asked_of(server.model, server.ranks)
+        duel = Duel(url=server.url, ask=server.ask, graph=graph, point=asked.point, traffic=traffic,
                     slo=Slo(ttft_s=slo_ttft, tpot_s=slo_tpot), rounds=rounds, warm=warm)
         with _bar(json, requests * len(order(rounds))) as bar:
             def shown(turn: int, side: Side, ended: int) -> None:
@@ -71,7 +79,8 @@ def serve(  # noqa: PLR0913  # an option each
                     bar.update(bar.task_ids[0], completed=turn * requests + ended,
                                description=f"{asked.name if side == 'flow' else DENSE} {ended}/{requests}")
 
-            turns = duel.turns(shown)
+            with server.given_back_if_broken(asked.name):
+                turns = duel.turns(shown)
         left = server.give_back(asked.name)
     if plot is not None:
         from search.plot import draw_load  # matplotlib takes a second
@@ -98,6 +107,7 @@ def decode(  # noqa: PLR0913  # an option each
     plot: Plot = None,
 ) -> None:
     """Time forced decode on one engine, the flow swapped between rounds. Speed-ups are medians over rounds with intervals."""
+    _check_place(plot)
     asked = {name: served(model, name, None, point, set or []) for name in flow}
     first = next(iter(asked.values()))
     at = {one.name: (one.graph, one.point.with_(engine=engine)) for one in asked.values()}
@@ -118,6 +128,13 @@ def decode(  # noqa: PLR0913  # an option each
         draw_speedups(_lines(cells), f"{model} on {engine}", plot, how="measured")
     print(to_json(grid_record(model, engine, sides, cells)) if json else grid_text(model, engine, cells)
           + (f"\nplot: {plot}" if plot else ""))
+
+
+def _check_place(plot: Path | None) -> None:
+    """Before anything is measured for it. Raises EngineError."""
+    if plot is not None and (plot.is_dir() or not plot.parent.is_dir()):
+        raise EngineError(f"cannot write {plot}: {'it is a folder' if plot.is_dir() else f'there is no folder {plot.parent}'}",
+                          hint="Give --plot another file.")
 
 
 def _engine(name: str, shapes: Sequence[tuple[int, int]], steps: int) -> Engine:

@@ -1,12 +1,13 @@
 """The server that is loaded: one that runs and is given back as it was found, or one that is started for it."""
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -45,6 +46,16 @@ class BenchServer:
         self.ask({"do": "use", "graph": self.before.graph, "point": self.before.point.model_dump(mode="json")})
         return ""
 
+    @contextmanager
+    def given_back_if_broken(self, last: str) -> Iterator[None]:
+        """Ctrl-C in the middle, say."""
+        try:
+            yield
+        except BaseException:
+            with suppress(VortexError):   # it may be the server that broke
+                self.give_back(last)
+            raise
+
 
 def is_address(target: str) -> bool:
     """A URL, host:port or a port, rather than a model."""
@@ -71,8 +82,9 @@ def _served(folder: Path) -> Settings | None:
 
 @contextmanager
 def serving(model: str, point: Path | None, changes: Sequence[str]) -> Iterator[BenchServer]:
-    """Starts `vortex serve` at a free port, densely; it is gone when this closes. Raises VortexError."""
-    words = [sys.executable, "-m", "agent.cli.main", "serve", model, "--port", "0", "--json"]
+    """Starts `vortex serve` at a free port, densely; it is gone when this closes, or this process ends. Raises
+    VortexError."""
+    words = [sys.executable, "-m", "agent.cli.main", "serve", model, "--port", "0", "--owner", str(os.getpid()), "--json"]
     words += ["--point", str(point)] if point else []
     words += [word for change in changes for word in ("--set", change)]
     with tempfile.TemporaryFile("w+") as errors:

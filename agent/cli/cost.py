@@ -113,6 +113,9 @@ def point_of(file: Path | None, settings: list[str], flow: str) -> OperatingPoin
 
 def with_changes(base: OperatingPoint, settings: Sequence[str]) -> OperatingPoint:
     """`base` with settings of the form topk_val=29. Raises PointError, BudgetError."""
+    for setting in settings:
+        if not setting.partition("=")[0].strip() or "=" not in setting:
+            raise PointError(f"--set {setting}: not of the form key=value", hint="For example: --set topk_val=29")
     changes = with_settings(parse("", "--set"), [f"point.{setting}" for setting in settings]).body.get("point", {})
     return check_budget(make_point({**base.model_dump(), **changes}))
 

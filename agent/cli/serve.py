@@ -1,7 +1,9 @@
 """`vortex serve MODEL --flow F`: SGLang's OpenAI-compatible server, decoding sparsely; `--list`: the servers that run."""
+import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -42,6 +44,7 @@ def command(  # noqa: PLR0913  # an option each
                                                   help="Memory for flows swapped in later, of the KV cache's.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show SGLang's log as it is written.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="The servers of yours that run here.")] = False,
+    owner: Annotated[int, typer.Option(min=0, hidden=True, help="The process that started this; it ends with that.")] = 0,
     json: Json = False,
 ) -> None:
     """Serve MODEL over HTTP in SGLang, OpenAI-compatible, and decode with a flow. Without --flow or --bundle: densely.
@@ -57,15 +60,15 @@ def command(  # noqa: PLR0913  # an option each
     asked = served(model, flow, bundle, point, set or [], attention_ranks(tp, more or []))
     launch = Launch(python=find_python().path, path=asked.path, host=host, port=free_port(host, port), tp=tp,
                     name=served_model_name or model, settings=_settings(asked, reserve), more=tuple(more or ()))
-    _serve(launch, asked, verbose, json)
+    _serve(launch, asked, partial(_pass_time, verbose=verbose, owner=owner), json)
 
 
-def _serve(launch: Launch, asked: Served, verbose: bool, json: bool) -> None:
+def _serve(launch: Launch, asked: Served, pass_time: Callable[[Server], None], json: bool) -> None:
     """Until it is asked to end. Raises EngineError when the server ends by itself."""
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=json)
     ending = partial(console.print, "\nrequests in flight may end; Ctrl-C again ends at once")
     with own_folder(launch.port) as folder, Stop(ending, LISTENED) as stop, Server(launch, folder) as server:
-        wait = partial(_pass_time, server, verbose)
+        wait = partial(pass_time, server)
         with console.status(f"starting {asked.model}; log: {server.log}"):
             while not stop.asked and not server.ready():
                 wait()
@@ -80,8 +83,11 @@ def _serve(launch: Launch, asked: Served, verbose: bool, json: bool) -> None:
     console.print("stopped")
 
 
-def _pass_time(server: Server, verbose: bool) -> None:
-    """Raises EngineError where the server has ended; with --verbose new lines of its log go to stderr."""
+def _pass_time(server: Server, *, verbose: bool, owner: int) -> None:
+    """Raises EngineError where the server has ended, KeyboardInterrupt where the owner has; with --verbose new lines of its log
+    go to stderr."""
+    if owner and os.getppid() != owner:
+        raise KeyboardInterrupt
     if server.exit_code() is not None:
         raise server.explained()
     time.sleep(POLL_S)

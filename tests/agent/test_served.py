@@ -41,6 +41,12 @@ def test_a_flow_is_traced_at_the_sizes_of_the_model_and_of_its_ranks() -> None:
     assert one_head_each is not None and one_head_each.geometry.group == 1, "two ranks share a kv head's query heads out"
 
 
+def test_a_file_without_a_flow_is_refused_and_not_served_densely(tmp_path: Path) -> None:
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(VortexError, match="flow"):
+        served("probe", str(tmp_path / "empty.py"), None, None, [])
+
+
 def test_a_bundle_serves_on_another_model_with_its_point(bundle: Path) -> None:
     found = served("probe", None, bundle, None, [])
     assert found.graph is not None and found.graph.geometry == PROBE
