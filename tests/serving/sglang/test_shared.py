@@ -41,6 +41,15 @@ def test_what_a_group_shares_is_found_while_it_lives(holder: "subprocess.Popen[b
     assert members(holder.pid) == set() and shared_by([holder.pid]) == set()
 
 
+def test_a_semaphore_is_found_under_the_name_it_was_given_later(holder: "subprocess.Popen[bytes]", segment: Path) -> None:
+    kept = segment.with_name(f"{segment.name}-kept")
+    kept.hardlink_to(segment)
+    segment.unlink()
+    assert shared_by([holder.pid]) == {kept}
+    forget({kept}, [holder.pid])
+    assert not kept.exists()
+
+
 def test_a_segment_that_somebody_maps_stays(holder: "subprocess.Popen[bytes]", segment: Path) -> None:
     forget({segment})
     assert segment.exists()

@@ -1,4 +1,5 @@
 """What processes share in memory: semaphores and segments, which stay where they are when processes are killed."""
+import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +14,9 @@ def members(group: int) -> set[int]:
 
 
 def shared_by(pids: Iterable[int]) -> set[Path]:
-    """What they map now."""
-    return {path for pid in pids for path in _mapped(pid)}
+    """What they map now. By inode: a semaphore is opened under one name and kept under another."""
+    mapped = {inode for pid in pids for inode in _mapped(pid)}
+    return {Path(entry.path) for entry in os.scandir(PLACE) if entry.inode() in mapped} if mapped else set()
 
 
 def forget(paths: Collection[Path], ending: Collection[int] = ()) -> None:
@@ -26,7 +28,7 @@ def forget(paths: Collection[Path], ending: Collection[int] = ()) -> None:
 
 
 def _processes() -> Iterator[int]:
-    return (int(entry.name) for entry in PROCESSES.iterdir() if entry.name.isdecimal())
+    return (int(entry.name) for entry in PROCESSES.glob("[0-9]*"))
 
 
 def _told(pid: int) -> int | None:
@@ -38,9 +40,10 @@ def _told(pid: int) -> int | None:
     return None if state in "ZX" else int(group)
 
 
-def _mapped(pid: int) -> set[Path]:
+def _mapped(pid: int) -> set[int]:
+    """Inodes."""
     try:
         lines = (PROCESSES / str(pid) / "maps").read_text().splitlines()
     except OSError:
         return set()
-    return {Path(line[line.index(PLACE):].removesuffix(" (deleted)")) for line in lines if PLACE in line}
+    return {int(line.split(maxsplit=5)[4]) for line in lines if PLACE in line}
