@@ -1,7 +1,11 @@
 """What the client notes of servers whose delays are known, and of servers that fail."""
 import asyncio
+import json
 import math
 import re
+import subprocess
+import sys
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -91,6 +95,21 @@ def test_some_failures_are_told_and_all_of_them_refused() -> None:
 
     in_thread(some, FakeServer(longest=5))
     in_thread(none, FakeServer(longest=1))
+
+
+def test_a_client_that_nobody_listens_to_ends_without_a_word() -> None:
+    def run(address: Address) -> None:
+        client = subprocess.Popen([sys.executable, "-m", "vortex.serving.load.client"], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert client.stdout is not None
+        client.stdout.close()
+        assert client.stdin is not None and client.stderr is not None
+        client.stdin.write(json.dumps({"url": str(address), "traffic": asdict(traffic(requests=3))}))
+        client.stdin.close()
+        assert (client.wait(60), client.stderr.read()) == (1, "")
+        client.stderr.close()
+
+    in_thread(run, FakeServer())
 
 
 def test_nobody_listening_is_refused() -> None:

@@ -5,6 +5,7 @@ request that ended on its output), so that nothing else the caller does delays w
 """
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -132,7 +133,11 @@ def main() -> None:
     def write(one: Observed) -> None:
         print(json.dumps(asdict(one)), flush=True)
 
-    asyncio.run(send_all(Address.of(job["url"]), traffic, write))
+    try:
+        asyncio.run(send_all(Address.of(job["url"]), traffic, write))
+    except* BrokenPipeError:              # nobody listens any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":
