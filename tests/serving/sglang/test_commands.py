@@ -59,6 +59,7 @@ class Host:
     others: bool = True
     holds: bool = False
     did: list[str] = field(default_factory=list)
+    agreed: list[bool] = field(default_factory=list)
 
     @contextmanager
     def retracted(self) -> Iterator[None]:
@@ -78,6 +79,7 @@ class Host:
         return wanted and self.sharing
 
     def agree(self, well: bool) -> bool:
+        self.agreed.append(well)
         return well and self.others
 
     def settle(self) -> None:
@@ -190,6 +192,19 @@ def test_a_flow_that_breaks_while_it_is_built_is_undone() -> None:
     with pytest.raises(MemoryError, match="no room"):
         use(commands, None)
     assert backend.used == ["quest", "quest"] and backend.served is not None
+
+
+def test_a_flow_that_cannot_be_brought_back_does_not_keep_other_ranks_waiting() -> None:
+    commands, backend, host = made()
+
+    def broken(graph: Graph | None, point: OperatingPoint) -> None:
+        backend.served = None
+        raise MemoryError(f"no room for {graph and graph.name}")
+
+    backend.use = broken  # type: ignore[method-assign]
+    with pytest.raises(MemoryError, match="no room for quest"):
+        use(commands, STATEFUL)
+    assert host.agreed == [False, False] and backend.captured == 1
 
 
 def test_requests_that_hold_pages_keep_a_flow_with_state_out() -> None:

@@ -129,8 +129,8 @@ class Commands:
                 self._asked = graph, point
                 self.backend.counters.swaps += 1
                 return
-        if touched:
-            self.backend.use(*self._asked)
+        if touched:                       # and where that fails too: other ranks wait all the same
+            failed = _failure(lambda: self.backend.use(*self._asked)) or failed
         if not self.host.agree(not touched):
             self.backend.recapture()
         raise failed or EngineError("another rank refused the flow")
