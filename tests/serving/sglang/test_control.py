@@ -116,6 +116,15 @@ def test_no_address_and_nobody_at_the_address_are_said(tmp_path: Path) -> None:
         Control(tmp_path).ask({"do": "health"})
 
 
+def test_a_bell_that_is_heard_after_its_errand_falls_silent(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, 0, [0])
+    desk._ring()                          # its errand was taken already
+    assert desk.taken() == []
+    with pytest.raises(BlockingIOError):
+        desk.bell.recv(1)
+    desk.close()
+
+
 def test_the_bell_rings_while_something_waits_and_is_silent_after(tmp_path: Path) -> None:
     desk = Desk(tmp_path, 0, range(1))
     with pytest.raises(EngineError):

@@ -49,11 +49,10 @@ class Desk:
 
     def taken(self) -> list[Errand]:
         """What came in since the last time."""
+        self._hush()                      # first, and always: a bell heard late would wake the scheduler for ever
         taken = []
         while self._waiting:
             taken.append(self._waiting.popleft())
-        if taken:
-            self._hush()
         return taken
 
     def carried_out(self, request: str, timeout_s: float) -> list[Answer]:
@@ -77,7 +76,7 @@ class Desk:
             self._rope.send(b"!")
 
     def _hush(self) -> None:
-        with suppress(BlockingIOError):   # the errand was seen before its bell
+        with suppress(BlockingIOError):   # it does not ring
             self.bell.recv(4096)
 
 
