@@ -1,5 +1,5 @@
 # quickstart: set up and run the main job.  test: set up and run every test.  sglang-cpu: set up the SGLang that tests drive.
-# lint, bench, docs, wheel, clean.
+# test-sglang: only those tests.  lint, bench, docs, wheel, clean.  WORKERS=1 runs tests one by one.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -8,16 +8,22 @@ SGLANG := .venv-sglang
 # Most of what SGLang asks for serves GPUs and is stood in for: pip would warn of each.
 SGLANG_INSTALL := $(SGLANG)/bin/pip --disable-pip-version-check install -q --no-warn-conflicts
 DB     ?= results.db
+# A file's tests stay with one worker, and so do the engine that they share and its processes.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: quickstart test lint bench docs wheel sglang-cpu clean
+.PHONY: quickstart test test-sglang lint bench docs wheel sglang-cpu clean
 
 quickstart: $(VENV)/.run
 	$(BIN)/vortex run quickstart --db $(DB)
 	$(BIN)/vortex frontier quickstart --db $(DB) --plot frontier.png
 
 test: $(VENV)/.dev $(SGLANG)/.made
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
+
+test-sglang: $(VENV)/.dev $(SGLANG)/.made
+	$(PYTEST) tests/sglang
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

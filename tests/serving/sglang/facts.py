@@ -22,7 +22,7 @@ def model(shape: ModelShape = SHAPE, **more: Any) -> ModelFacts:
 def view(**given: Any) -> Any:
     """SGLang's settings with nothing asked for."""
     nothing = {"attention_backend": None, "prefill_attention_backend": None, "decode_attention_backend": None,
-               "page_size": None, "disable_radix_cache": False, "kv_cache_dtype": "auto", "max_total_tokens": None,
-               "attn_cp_size": 1, "dcp_size": 1, "pp_size": 1, "speculative_algorithm": None,
+               "page_size": None, "disable_radix_cache": False, "enable_dp_attention": False, "kv_cache_dtype": "auto",
+               "max_total_tokens": None, "attn_cp_size": 1, "dcp_size": 1, "pp_size": 1, "speculative_algorithm": None,
                "cuda_graph_config": None}
     return SimpleNamespace(**{**nothing, **given})

@@ -9,7 +9,7 @@ from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Geometry, Graph
 from vortex.serving.checkpoint import ModelShape
-from vortex.serving.sglang.checks import KV_DTYPES, RULES, check_flow, check_graphs, check_settings, page_size
+from vortex.serving.sglang.checks import KV_DTYPES, RULES, check_flow, check_graphs, check_settings, check_state, page_size
 
 POINT = OperatingPoint(model="m", engine="sglang")
 QUEST = built_in("quest", SHAPE.geometry(16))
@@ -62,6 +62,7 @@ def test_pages_that_are_not_are_refused(given: int, own: int | None, what: str) 
     (QUEST, SHAPE, {"block_size": 32}, "was traced for"),
     (built_in("quest", Geometry(16, 32, 2)), SHAPE, {}, "was traced for"),
     (QUEST, SHAPE, {"renew_every": 4}, "serve 4 steps"),
+    (built_in("quest", Geometry(1, 32, 4)), SHAPE, {"block_size": 1}, "blocks of one token"),
 ])
 def test_a_flow_for_another_model_is_refused(graph: Graph, shape: ModelShape, changes: dict[str, int], what: str) -> None:
     with pytest.raises(EngineError, match=what):
@@ -71,3 +72,10 @@ def test_a_flow_for_another_model_is_refused(graph: Graph, shape: ModelShape, ch
 def test_a_flow_for_this_model_passes() -> None:
     check_flow(QUEST, POINT, SHAPE)
     check_flow(built_in("mla-centroid", LATENT.geometry(16)), POINT, LATENT)
+
+
+def test_state_does_not_go_with_decode_rows_that_are_prefilled() -> None:
+    with pytest.raises(EngineError, match="misses the steps that --enable-dp-attention"):
+        check_state(built_in("h2o", SHAPE.geometry(16)), attention_dp=True)
+    check_state(built_in("h2o", SHAPE.geometry(16)), attention_dp=False)
+    check_state(QUEST, attention_dp=True)

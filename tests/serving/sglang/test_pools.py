@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.compiler.test_cpu import MIXED, POINT, geometry_of
 from tests.compiler.world import World, built_in
 from vortex.config import OperatingPoint
+from vortex.errors import EngineError
 from vortex.flows import names
 from vortex.ir import Geometry
 from vortex.serving.sglang.pools import SummaryShape, as_blocks
@@ -30,7 +31,7 @@ def test_blocks_of_a_pool_by_head_are_its_pages() -> None:
 
 
 def test_pages_by_head_that_hold_several_blocks_are_not_taken() -> None:
-    with pytest.raises(AssertionError, match="one block"):
+    with pytest.raises(EngineError, match="hold 32 tokens, and blocks 16"):
         as_blocks(torch.zeros(4, 2, 32, 8), 16)
 
 

@@ -12,7 +12,7 @@ from sglang.srt.mem_cache.memory_pool import KVWriteLoc
 from sglang.srt.model_executor.forward_batch_info import ForwardBatch, ForwardMode
 from sglang.srt.model_executor.model_runner import ModelRunner
 from sglang.srt.model_executor.runner_utils.capture_mode import get_capture_attention_variant
-from sglang.srt.runtime_context import get_disagg
+from sglang.srt.runtime_context import get_disagg, get_parallel
 
 from vortex.config import OperatingPoint
 from vortex.errors import EngineError
@@ -69,7 +69,7 @@ class VortexBackend(AttentionBackend):
         self.counters = Counters(device=self.device)
         self.extend_dummy_seqs_capped_by_req_pool = self.dense.backend.extend_dummy_seqs_capped_by_req_pool
         self._making = Making(shape=self.shape, share=self.share, full=full_layers(runner.model_config), pages=self._pages,
-                              device=self.device, page=runner.page_size)
+                              device=self.device, page=runner.page_size, attention_dp=get_parallel().attn_dp_enabled)
         self._arrivals = Arrivals()
         self._step: DecodeStep | CapturedStep | None = None
         self._owed = False                # graphs were let go, and taking them anew has not succeeded yet

@@ -95,6 +95,16 @@ def check_flow(graph: Graph, point: OperatingPoint, shape: ModelShape) -> None:
     if found != wanted:
         raise EngineError(f"the flow was traced for {found}, and a rank of this server has {wanted}",
                           hint="Trace it for the model that is served, at this block size and tensor parallel size.")
+    if point.block_size == 1:
+        raise EngineError("blocks of one token are not served in SGLang: its padding page then holds one token, and steps that "
+                          "are measured need two", hint="Set block_size to 2 or more.")
     if point.renew_every > 1:
         raise EngineError(f"lists that serve {point.renew_every} steps are not served in SGLang",
                           hint="Set renew_every = 1, or take the embedded engine.")
+
+
+def check_state(graph: Graph, attention_dp: bool) -> None:
+    """Raises EngineError for a flow with state where SGLang may make a prefill of rows that decode."""
+    if graph.states and attention_dp:
+        raise EngineError(f"{graph.name} keeps state of each request, and misses the steps that --enable-dp-attention makes "
+                          "prefills of", hint="Leave --enable-dp-attention out, or choose a flow without state.")

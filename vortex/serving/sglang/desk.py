@@ -87,10 +87,13 @@ class _Server(socketserver.ThreadingTCPServer):
 
 class _Caller(socketserver.StreamRequestHandler):
     server: _Server
+    timeout = 30.0                        # seconds that a caller may keep silent
 
     def handle(self) -> None:
         try:
             answers = self._answers()
+        except TimeoutError:
+            return
         except VortexError as error:
             answers = [{"ok": False, "error": dict(error.to_json())}]
         with suppress(OSError):           # it did not wait

@@ -2,8 +2,10 @@
 from typing import Any
 
 import torch
+from sglang.srt.environ import envs
 from sglang.srt.plugins.hook_registry import HookRegistry, HookType
 
+from vortex.errors import EngineError
 from vortex.serving.sglang.backend import VortexBackend, backends
 from vortex.serving.sglang.measuring import measure
 
@@ -23,7 +25,10 @@ class Variants:
 
 
 def install_graphs() -> None:
-    """Once in a process, before SGLang applies its hooks."""
+    """Once in a process, before SGLang applies its hooks. Raises EngineError."""
+    if envs.SGLANG_ENABLE_METADATA_GLUE_GRAPH.get():
+        raise EngineError("a flow cannot be served with SGLANG_ENABLE_METADATA_GLUE_GRAPH: what the host decides before each "
+                          "step would be captured once for all", hint="Leave it unset.")
     if torch.cuda.is_available():
         HookRegistry.register(VARIANTS, _variants, HookType.AROUND)
         HookRegistry.register(f"{RUNNER}.can_run_graph", _unless_recorded, HookType.AROUND)

@@ -11,7 +11,7 @@ from vortex.ir import Graph
 from vortex.serving.checkpoint import ModelShape
 from vortex.serving.embedded.steps import fixed
 from vortex.serving.layers import Layers, check_point
-from vortex.serving.sglang.checks import check_flow, page_size
+from vortex.serving.sglang.checks import check_flow, check_state, page_size
 from vortex.serving.sglang.dense_rule import rule_of
 from vortex.serving.sglang.models import attending
 from vortex.serving.sglang.pools import Pages, SummaryShape
@@ -54,11 +54,13 @@ class Making:
     pages: Callable[[int], Pages]
     device: torch.device
     page: int | None = None               # tokens of the engine's pages
+    attention_dp: bool = False            # data parallel attention: rows that decode may be made prefills of
 
     def intended(self, graph: Graph, point: OperatingPoint) -> Intended:
         """Of the whole model's graph and point. Raises EngineError, BudgetError, CompileError."""
         graph, point = self.share.graph(graph), self.share.point(point)
         check_flow(graph, point, self.shape)
+        check_state(graph, self.attention_dp)
         page_size(self.page, point)
         layers = attending(check_point(point, graph, self.shape), self.full)
         program = compile_flow(graph, point, self.device.type)

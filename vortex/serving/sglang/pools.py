@@ -10,6 +10,7 @@ import torch
 
 from vortex.compiler.program import Program
 from vortex.config import OperatingPoint
+from vortex.errors import EngineError
 from vortex.ir import Field, Graph
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -37,9 +38,11 @@ class Pages:
 
 
 def as_blocks(buffer: torch.Tensor, size: int) -> torch.Tensor:
-    """A view [H, P, S, D] of [slots, H, D]; of [pages, H, page, D] where a page is one block."""
+    """A view [H, P, S, D] of [slots, H, D]; of [pages, H, page, D] where a page is one block. Raises EngineError elsewhere."""
     if buffer.dim() == 4:
-        assert buffer.shape[2] == size, "pages by head hold one block each"
+        if buffer.shape[2] != size:
+            raise EngineError(f"pages by head (SGLANG_USE_HND_KVCACHE) hold {buffer.shape[2]} tokens, and blocks {size}",
+                              hint="Leave SGLANG_USE_HND_KVCACHE unset, or let a page be one block.")
         return buffer.transpose(0, 1)
     slots, heads, channels = buffer.shape
     return buffer[:slots // size * size].view(-1, size, heads, channels).permute(2, 0, 1, 3)

@@ -11,7 +11,7 @@ from vortex.compiler.front import load
 from vortex.errors import FlowNotFound
 from vortex.ir import Geometry, Graph
 from vortex.serving.layers import check_point
-from vortex.serving.sglang.checks import check_flow, check_graphs, check_settings, page_size
+from vortex.serving.sglang.checks import check_flow, check_graphs, check_settings, check_state, page_size
 from vortex.serving.sglang.memory import Demand, check_room, demand, kv_bytes
 from vortex.serving.sglang.models import ModelFacts, attending, check_model
 from vortex.serving.sglang.plugin import NAME
@@ -49,6 +49,7 @@ def prepare(settings: Settings, view: Any, model: ModelFacts) -> Start:
     notes: tuple[str, ...] = ()
     if graph is not None:
         check_flow(graph, point, model.shape)
+        check_state(graph, bool(view.enable_dp_attention))
         if graph.states and not view.disable_radix_cache:       # by commands.py, which can switch it on again
             notes = (f"{graph.name} keeps state of each request, so that requests share no pages: the radix cache is off",)
     text = None if graph is None else graph.to_json()
