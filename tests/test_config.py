@@ -112,3 +112,11 @@ def test_a_target_is_told_only_where_there_is_one() -> None:
     built = OperatingPoint(target="sm_90")
     assert built.model_dump()["target"] == "sm_90" and built.hash != OperatingPoint().hash
     assert OperatingPoint(**built.model_dump()) == built and built.with_(target=None) == OperatingPoint()
+
+
+@pytest.mark.parametrize("below", [-3, "soon", True, 1.5])
+def test_when_to_be_dense_is_a_word_or_a_number_of_tokens(below: object) -> None:
+    with pytest.raises(PointError, match='dense_below: "auto", "never" or a number of tokens'):
+        OperatingPoint(dense_below=below)
+    assert [OperatingPoint(dense_below=kept).dense_below for kept in (None, "auto", "never", 0, "512")] == [
+        None, "auto", "never", 0, 512]

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -60,6 +61,13 @@ class OperatingPoint(BaseModel):
             super().__init__(**settings)
         except ValidationError as error:
             raise _refusal(error, OperatingPoint) from None
+
+    @field_validator("dense_below", mode="before")
+    @classmethod
+    def _tokens_or_a_word(cls, value: object) -> object:
+        if value in (None, "auto", "never") or (isinstance(value, int | str) and str(value).isdecimal()):
+            return value
+        raise ValueError(f'"auto", "never" or a number of tokens, not {value!r}')
 
     @model_validator(mode="after")
     def _power_of_two(self) -> Self:

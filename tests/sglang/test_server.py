@@ -169,6 +169,13 @@ def test_a_client_that_disconnects_takes_its_request_with_it(server: Server) -> 
     assert server.text() == whole
 
 
+@pytest.mark.parametrize("strange", [10**7, -1])
+def test_ids_that_are_no_tokens_are_a_bad_request(server: Server, strange: int) -> None:
+    with pytest.raises(openai.BadRequestError, match=f"holds token {strange}"):
+        server.client.completions.create(model="mine", prompt=[5, strange], max_tokens=1)
+    assert server.text(4)
+
+
 def test_a_swap_under_load_lets_every_request_end(server: Server) -> None:
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(server.text, 100) for _ in range(4)]

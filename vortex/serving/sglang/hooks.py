@@ -5,6 +5,7 @@ from sglang.srt.models.deepseek_common.attention_backend_handler import Attentio
 
 from vortex.serving.sglang.backend import make_backend
 from vortex.serving.sglang.graphs import install_graphs
+from vortex.serving.sglang.prompt_ids import install_prompt_check
 from vortex.serving.sglang.resolution import install_resolution
 from vortex.serving.sglang.scheduler import install_commands
 from vortex.serving.sglang.seeded import install_seeds
@@ -27,6 +28,7 @@ def install(name: str, settings: Settings) -> None:
     install_seeds()
     install_commands(settings)
     install_graphs()
+    install_prompt_check()
     register_attention_backend(name)(lambda runner: make_backend(runner, settings))
     # Latent attention absorbed in prefill as well: the pool then holds what the backend is given.
     AttentionBackendRegistry.register(name, lambda attention, batch: AttnForwardMethod.MLA)
