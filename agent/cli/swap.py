@@ -13,6 +13,7 @@ from vortex.serving.sglang.control import Control
 from vortex.serving.sglang.running import find
 from vortex.serving.sglang.settings import VARIABLE, read_settings
 
+SETTINGS = "settings.json"
 PATIENCE_S = 600.0                    # kernels may have to be built
 
 
@@ -50,7 +51,10 @@ def _place(server: str, folder: Path | None) -> tuple[str, Path, int]:
     if folder is None:
         found = find(server)
         return found.model, Path(found.folder), found.ranks
-    settings = read_settings({VARIABLE: f"@{folder / 'settings.json'}"})
+    if not (folder / SETTINGS).is_file():
+        raise EngineError(f"no server has left its settings in {folder}",
+                          hint='It is the "folder" of VORTEX_SGLANG, or of the line that vortex serve --json prints.')
+    settings = read_settings({VARIABLE: f"@{folder / SETTINGS}"})
     assert settings is not None
     return settings.point.model, folder, 1
 

@@ -110,6 +110,7 @@ def gone(pids: list[int]) -> bool:
     (["swap", "30999", "--flow", "quest"], "no server that `vortex serve` started runs at port 30999"),
     (["swap", "30999"], "one of --flow, --bundle and --dense"),
     (["swap", "nonsense", "--dense"], "names no port"),
+    (["swap", "30999", "--dense", "--folder", "/nowhere"], "no server has left its settings in /nowhere"),
 ])
 def test_a_mistake_is_one_message_and_exit_code_2(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch,
                                                   capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:

@@ -116,8 +116,10 @@ class Server:
             return False
 
     def explained(self) -> VortexError:
-        """Why it ended, by its log."""
-        return explain(self.log.read_text(errors="replace"))
+        """Why it ended, by its log, and where that is."""
+        error = explain(self.log.read_text(errors="replace"))
+        error.hint = "\n".join(filter(None, (error.hint, f"Its log: {self.log}")))
+        return error
 
     def new_log(self) -> str:
         """What was logged since this was last asked."""
