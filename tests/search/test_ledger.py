@@ -131,6 +131,6 @@ def test_what_allow_raises_leaves_nothing_behind(archive: Archive) -> None:
 @pytest.mark.parametrize(("process", "since", "lives"), [
     (me(), 0.0, True), (f"{socket.gethostname()}/{2**22 + 1}@1", 0.0, False),
     (me().rpartition("@")[0] + "@1", 0.0, False), ("far/1@1", 0.0, False), ("far/1@1", 1e12, True),
-])
+], ids=["this one", "one that is gone", "its number again", "another machine's, long ago", "another machine's"])
 def test_a_process_is_known_again(process: str, since: float, lives: bool) -> None:
     assert alive(process, since) is lives
