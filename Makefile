@@ -10,7 +10,7 @@ SGLANG_INSTALL := $(SGLANG)/bin/pip --disable-pip-version-check install -q --no-
 DB     ?= results.db
 # A file's tests stay with one worker, and so do the engine that they share and its processes.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export HF_HUB_DISABLE_TELEMETRY = 1
 
 .PHONY: quickstart test test-sglang lint bench docs wheel sglang-cpu clean
