@@ -11,9 +11,8 @@ from search.words import bytes_text
 from vortex.errors import EngineError
 from vortex.serving.sglang.control import Control
 from vortex.serving.sglang.running import find
-from vortex.serving.sglang.settings import VARIABLE, read_settings
+from vortex.serving.sglang.settings import FILE, VARIABLE, read_settings
 
-SETTINGS = "settings.json"
 PATIENCE_S = 600.0                    # kernels may have to be built
 
 
@@ -51,10 +50,10 @@ def _place(server: str, folder: Path | None) -> tuple[str, Path, int]:
     if folder is None:
         found = find(server)
         return found.model, Path(found.folder), found.ranks
-    if not (folder / SETTINGS).is_file():
+    if not (folder / FILE).is_file():
         raise EngineError(f"no server has left its settings in {folder}",
                           hint='It is the "folder" of VORTEX_SGLANG, or of the line that vortex serve --json prints.')
-    settings = read_settings({VARIABLE: f"@{folder / SETTINGS}"})
+    settings = read_settings({VARIABLE: f"@{folder / FILE}"})
     assert settings is not None
     return settings.point.model, folder, 1
 

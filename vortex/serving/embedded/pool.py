@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from vortex.compiler.cpu import DTYPES
 from vortex.config import OperatingPoint
 from vortex.ir import Field, Graph
 from vortex.language.parameters import without_data
 
 Tensors = list[dict[str, torch.Tensor]]   # by layer and name
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True)

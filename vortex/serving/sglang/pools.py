@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from vortex.compiler.cpu import DTYPES
 from vortex.compiler.program import Program
 from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Field, Graph
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 REBUILT_AT_ONCE = 8192                    # blocks: bounds the copies
 Buffers = Callable[[int], torch.Tensor]   # of a layer: [slots, H, D], or [pages, H, page, D]
 Tensors = Mapping[str, torch.Tensor]

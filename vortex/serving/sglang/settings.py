@@ -17,6 +17,7 @@ from vortex.ir import Graph
 from vortex.serving.sglang.given import FORMS, entries
 
 VARIABLE = "VORTEX_SGLANG"
+FILE = "settings.json"                    # in the folder of a run
 HINT = f"{VARIABLE} holds {FORMS}, or @ and the path of a file that holds one of these."
 
 
@@ -55,7 +56,7 @@ class Settings(BaseModel):
 
     def put(self, folder: Path) -> dict[str, str]:
         """Writes them down in `folder`; the environment of a process that shall find them."""
-        path = folder / "settings.json"
+        path = folder / FILE
         path.write_text(self.model_copy(update={"folder": str(folder)}).model_dump_json())
         return {VARIABLE: f"@{path}"}
 
