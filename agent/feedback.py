@@ -9,7 +9,7 @@ from agent.patterns import Memo
 from agent.proposers.base import Parent, Round
 from agent.told import Ancestor, Failure, Figures, Outcome, Told
 from evaluator import statistics
-from evaluator.report import Estimate, Status
+from evaluator.report import Estimate, RowsByStage, Status
 from search.candidate import Entry
 from search.frontier import Frontier, Place, Standing, frontier
 from search.store.notes import Note
@@ -168,7 +168,7 @@ def _tasks(entry: Entry, dense: Standing | None) -> tuple[str, ...]:
                  for task, figure in _by_task(entry.by_stage).items())
 
 
-def _by_task(rows: statistics.RowsByStage) -> dict[str, Estimate]:
+def _by_task(rows: RowsByStage) -> dict[str, Estimate]:
     found = statistics.scores_by_task(row for stage in statistics.ACCURACY_STAGES for row in rows.get(stage, ()))
     return {task.partition("/")[2]: statistics.mean(scores) for task, scores in found.items()}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.claims import Claim, Direction, Prediction
 from evaluator import statistics
-from evaluator.report import Estimate, Report, Row, Status
+from evaluator.report import Estimate, Report, Row, RowsByStage, Status
 from search.candidate import Entry
 
 MARGINS = {"accuracy": 0.02, "ratio": math.log(1.05)}     # a change within these is none that counts
@@ -246,7 +246,7 @@ def _paired(name: str, ours: Entry, theirs: Entry) -> Estimate | None:
     return found if found.count else None
 
 
-def _rows(name: str, entry: Entry) -> statistics.RowsByStage:
+def _rows(name: str, entry: Entry) -> RowsByStage:
     """Rows of the accuracy stages; of one stage or one task where it is named."""
     def counts(row: Row) -> bool:
         return name in ("accuracy", row.stage, row.problem.split("/")[0])

@@ -28,7 +28,11 @@ _POLL_S = 0.05
 
 
 class Runner(Protocol):
-    """What the funnel needs of a place where stages run."""
+    """What the funnel needs of a place where stages run. Streams may be asked for from several threads."""
+
+    @property
+    def slots(self) -> int:
+        """How many stages can run at once; more streams wait for their turn."""
 
     def stream(self, stage: Stage, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
                done: Collection[tuple[str, int]], timeout_s: float) -> Generator[Answered, None, None]:
@@ -40,6 +44,8 @@ class Runner(Protocol):
 
 class LocalCluster:
     """A Runner in this process: no worker to kill, so the time limit holds between answers only."""
+
+    slots = 1
 
     def __init__(self, engines: EngineFactory = make_engine) -> None:
         self._worker = Worker(engines)
@@ -85,6 +91,8 @@ class _WorkerLostError(Exception):
 
 class Cluster:
     """A Runner on Ray, and a context manager: `with Cluster() as cluster`. The worker and its model outlive a job."""
+
+    slots = 1
 
     def __init__(self, settings: ClusterSettings | None = None, engines: EngineFactory = make_engine) -> None:
         self._settings = settings or ClusterSettings()

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from evaluator.cluster import Runner
 from evaluator.report import Report, Row, StageResult, Status
-from evaluator.stage import Context, Problem, Stage
+from evaluator.stage import Context, Problem, Rival, Stage
 from evaluator.worker import JobError
 from vortex.config import OperatingPoint
 from vortex.errors import ChildCrash, ChildMemory, ChildTimeout, VortexError
@@ -16,13 +16,18 @@ from vortex.ir import Graph
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is judged: a flow at a point. `graph` is None for the dense control, and where `refusal` says why."""
+    """What is judged: a flow at a point. `graph` is None for the dense control, and where `refusal` says why.
+
+    `rivals` are what it competes with; a `control` is measured to the end of every stage.
+    """
 
     name: str
     source: str
     graph: Graph | None
     point: OperatingPoint
     refusal: VortexError | None = None
+    rivals: Sequence[Rival] = ()
+    control: bool = False
 
 
 _REFUSALS: dict[type[VortexError], Status] = {
@@ -103,7 +108,10 @@ class Funnel:
         for stage in self.stages:
             result = book.result(stage.name)
             if result is None or result.status is Status.INFRASTRUCTURE:
-                result = self._settle(stage, work, book, watch)
+                context = self._context(stage, work, book)
+                if work.refusal is None and stage.skip(context):
+                    continue
+                result = self._settle(stage, work, context, book, watch)
                 book.close(result)
             watch.stage_ended(result)
             results.append(result)
@@ -111,10 +119,14 @@ class Funnel:
                 break
         return Report(results=tuple(results))
 
-    def _settle(self, stage: Stage, work: Work, book: Book, watch: Watch) -> StageResult:
+    def _context(self, stage: Stage, work: Work, book: Book) -> Context:
+        before = [one.name for one in self.stages[:self.stages.index(stage)]]
+        return Context(point=work.point, graph=work.graph, dense=tuple(book.dense(stage.name)), rivals=work.rivals,
+                       control=work.control, own={name: rows for name in before if (rows := tuple(book.rows(name)))})
+
+    def _settle(self, stage: Stage, work: Work, context: Context, book: Book, watch: Watch) -> StageResult:
         if work.refusal is not None:
             return _refused(stage.name, work.refusal)
-        context = Context(point=work.point, graph=work.graph, dense=tuple(book.dense(stage.name)))
         rows, problems = list(book.rows(stage.name)), stage.problems(work.point)
         watch.stage_started(stage.name, len(rows), sum(p.repeats for p in problems))
         try:
@@ -133,7 +145,7 @@ class Funnel:
         stream = self.cluster.stream(stage, context.graph, context.point, problems, done, stage.timeout_s)
         with closing(stream) as answers:
             for answered in answers:
-                row = _sane(stage.grade(asked[answered.problem], answered))
+                row = _sane(stage.grade(asked[answered.problem], answered, context.point))
                 book.add(row)
                 rows.append(row)
                 watch.row(row, len(rows), total)

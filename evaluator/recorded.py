@@ -22,6 +22,10 @@ class RecordedTimings:
         self._path = path
         self._known = _read(path)
 
+    @property
+    def slots(self) -> int:
+        return self._inner.slots
+
     def stream(self, stage: Stage, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
                done: Collection[tuple[str, int]], timeout_s: float) -> Generator[Answered, None, None]:
         """See Runner. Stages that take no timings pass through."""

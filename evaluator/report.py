@@ -2,7 +2,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 
 class Status(StrEnum):
@@ -36,6 +36,9 @@ class Row:
     exact: float = 0.0
     seconds: float = 0.0
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+RowsByStage: TypeAlias = Mapping[str, Sequence[Row]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from evaluator.report import Row, StageResult
+from evaluator.report import Row, RowsByStage, StageResult
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
 from vortex.serving.engine import Engine
@@ -29,15 +29,29 @@ class Answered:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rival:
+    """A measured candidate that others are compared with: controls, and what earlier rounds left on the frontier."""
+
+    id: int
+    name: str
+    tier: str                             # control, provisional, confirmed
+    rows: RowsByStage
+
+
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """What a verdict may look at beside the rows; without a `graph` it is the dense control itself.
 
-    `dense` holds the rows of the dense control for the same stage.
+    `dense` holds the rows of the dense control for the same stage, `own` the candidate's rows of the stages before.
+    `control`: it is measured to its end, whatever its chances.
     """
 
     point: OperatingPoint
     graph: Graph | None
     dense: Sequence[Row] = ()
+    own: RowsByStage = field(default_factory=dict)
+    rivals: Sequence[Rival] = ()
+    control: bool = False
 
     @property
     def is_dense(self) -> bool:
@@ -67,7 +81,10 @@ class Stage(Protocol):
         The engine holds the model and already uses `graph` at `point`. What is yielded must not depend on `done`.
         """
 
-    def grade(self, problem: Problem, answered: Answered) -> Row:
+    def skip(self, context: Context) -> str:
+        """Driver, before it starts: why this candidate need not be put through it; empty: it is."""
+
+    def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         """Driver: answers never leave it."""
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
@@ -75,6 +92,18 @@ class Stage(Protocol):
 
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
         """Driver, after each row: may the rest be spared? Then `result` must not be ok."""
+
+
+class Usual:
+    """What most stages do: run for every candidate, to the end."""
+
+    def skip(self, context: Context) -> str:
+        """See Stage."""
+        return ""
+
+    def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
+        """See Stage."""
+        return False
 
 
 StageFactory = Callable[[Mapping[str, Any]], Stage]

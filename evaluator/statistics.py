@@ -6,19 +6,18 @@ ends of the range: for scores as Agresti and Coull (1998) do for a share, for pa
 """
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from scipy import special
 
-from evaluator.report import Estimate, Row
+from evaluator.report import Estimate, Row, RowsByStage
 
-ACCURACY_STAGES = ("retrieval", "chain")
+ACCURACY_STAGES = ("retrieval", "chain", "reasoning")
 SPEED_STAGE = "speed"
+CONFIRM_STAGE = "confirm"
 LEVEL = 0.95
-RowsByStage: TypeAlias = Mapping[str, Sequence[Row]]
 _Z = float(special.ndtri(0.5 + LEVEL / 2))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import moocore
 
 from evaluator import statistics
-from evaluator.report import Estimate, Status
+from evaluator.report import Estimate, RowsByStage, Status
 from evaluator.tasks.registry import PRESETS
 from search.candidate import Candidate, Entry
 
@@ -42,7 +42,7 @@ class Standing:
     place: Place = Place.NEAR
     rival: int | None = None
     doubt: float = 0.0
-    rows: statistics.RowsByStage = field(repr=False)
+    rows: RowsByStage = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from evaluator.report import Row, StageResult, Status
-from evaluator.stage import Answered, Context, Problem
+from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.settings import StageSettings, read_settings
 from evaluator.worker import JobError
 from vortex.compiler.kernels.machine_code import CODES
@@ -32,7 +32,7 @@ class CompileSettings(StageSettings):
 
 
 @dataclass(frozen=True)
-class CompileStage:
+class CompileStage(Usual):
     """One problem, the target; without a target none, and the stage costs nothing."""
 
     settings: CompileSettings
@@ -72,7 +72,7 @@ class CompileStage:
         kept = ("name", "code", "registers", "spills", "shared", "shared_limit", "vectorised", "time_us", "message")
         return {"kernels": [{name: kernel[name] for name in kept} for kernel in found.to_json()["kernels"]], "refused": ""}
 
-    def grade(self, problem: Problem, answered: Answered) -> Row:
+    def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         """The share of kernels that are as they should be."""
         kernels = answered.data["kernels"]
         good = sum(not self._fault(kernel) for kernel in kernels)
@@ -82,9 +82,6 @@ class CompileStage:
     def _fault(self, kernel: Mapping[str, Any]) -> str:
         code: str = kernel["code"]
         return "" if code == "spills" and kernel["spills"] <= self.settings.spilled_bytes else code
-
-    def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
-        return False
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
         """The gravest fault of any kernel decides, and is told with what to change."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from evaluator.report import Row, StageResult, Status
-from evaluator.stage import Answered, Context, Problem
+from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.settings import StageSettings, read_settings
 from evaluator.tasks.registry import preset
 from vortex.budget import budget
@@ -27,7 +27,7 @@ class NumericsSettings(StageSettings):
 
 
 @dataclass(frozen=True)
-class NumericsStage:
+class NumericsStage(Usual):
     """One problem a prompt; its score is the share of (step, layer, kv head) whose blocks the reference confirms."""
 
     settings: NumericsSettings
@@ -56,14 +56,11 @@ class NumericsStage:
         yield from (answered for answered in compare(engine, graph, point, problems, self.settings.tolerance)
                     if (answered.problem, 0) not in done)
 
-    def grade(self, problem: Problem, answered: Answered) -> Row:
+    def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         """See Stage."""
         share = answered.data["agreed"] / max(1, answered.data["compared"])
         return Row(stage=NAME, problem=problem.id, score=share, exact=float(share == 1), seconds=answered.seconds,
                    data=answered.data)
-
-    def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
-        return False
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
         """One disagreement is one too many."""

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from evaluator import guard, statistics
 from evaluator.report import Estimate, Row, StageResult, Status
-from evaluator.stage import Answered, Context, Problem
+from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.settings import StageSettings, read_settings
 from vortex.compiler.cost import Shape, cost
 from vortex.config import OperatingPoint
@@ -39,7 +39,7 @@ class SpeedSettings(StageSettings):
 
 
 @dataclass(frozen=True)
-class SpeedStage:
+class SpeedStage(Usual):
     """One problem a context, one row a repeat: its score is the dense step's median over the flow's."""
 
     settings: SpeedSettings
@@ -78,14 +78,11 @@ class SpeedStage:
         times = engine.forced_decode(problem.ask["batch"], problem.ask["context"], steps)
         return 1000 * median(times.seconds[self.settings.warmup:])
 
-    def grade(self, problem: Problem, answered: Answered) -> Row:
+    def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         """See Stage."""
         ratio = answered.data[_DENSE] / answered.data[_FLOW]
         return Row(stage=NAME, problem=problem.id, repeat=answered.repeat, score=ratio, seconds=answered.seconds,
                    data=answered.data)
-
-    def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
-        return False
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
         """Metrics: `speed`, and the two steps in ms, geometric means over the shapes."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from evaluator.report import Row, StageResult, Status
-from evaluator.stage import Answered, Context, Problem
+from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.settings import StageSettings, read_settings
 from vortex.compiler.cost import Cost, Shape, cost, stored_bytes
 from vortex.config import OperatingPoint
@@ -27,7 +27,7 @@ class StaticSettings(StageSettings):
 
 
 @dataclass(frozen=True)
-class StaticStage:
+class StaticStage(Usual):
     """Its facts are per row: one request, one kv head, one layer that selects."""
 
     settings: StaticSettings
@@ -46,11 +46,8 @@ class StaticStage:
         """Yields nothing."""
         yield from ()
 
-    def grade(self, problem: Problem, answered: Answered) -> Row:
+    def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         raise AssertionError("the static stage has no problems")
-
-    def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
-        return False
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
         """See Stage."""

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from evaluator.tasks.chain import CHAIN
 from evaluator.tasks.frequent import FREQUENT
 from evaluator.tasks.needles import EVERY_KEY, MULTIKEY, MULTIQUERY, MULTIVALUE, SINGLE
+from evaluator.tasks.reader import Reader
 from evaluator.tasks.task import Grade, ProbeTask, Sample, Task
 from evaluator.tasks.tracking import TRACKING
 from vortex.errors import CampaignError
@@ -22,7 +23,7 @@ class Preset:
     task: ProbeTask
     settings: Mapping[str, int]
 
-    def samples(self, seed: int, count: int) -> tuple[Sample, ...]:
+    def samples(self, seed: int, count: int, reader: Reader | None = None) -> tuple[Sample, ...]:
         """Samples 0 to `count` - 1 of this seed; their ids are PRESET/SEED/INDEX."""
         plain = self.task.samples(seed, count, **self.settings)
         return tuple(replace(sample, id=f"{self.name}/{seed}/{index}") for index, sample in enumerate(plain))
@@ -30,6 +31,10 @@ class Preset:
     def grade(self, sample: Sample, text: str) -> Grade:
         """See Task."""
         return self.task.grade(sample, text)
+
+    def fingerprint(self) -> str:
+        """See TaskSet."""
+        return f"probe-1 {self.task.name} {sorted(self.settings.items())}"
 
 
 def _preset(name: str, task: ProbeTask, length: int, **settings: int) -> Preset:

@@ -1,13 +1,14 @@
 """What a task is: samples from (seed, index), and a grade for what was said."""
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Protocol
+from typing import Any, Protocol
 from zlib import crc32
 
 import numpy as np
 
 from evaluator.tasks import vocabulary
+from evaluator.tasks.reader import Reader
 from evaluator.tasks.text import Random, Text, Words
 from vortex.errors import CampaignError
 
@@ -16,12 +17,18 @@ LENGTH_MIN = 64
 
 @dataclass(frozen=True)
 class Sample:
-    """One problem as plain text; words are separated by single spaces, and a word is a token of the probe."""
+    """One problem: the whole prompt as the engine's tokenizer gets it, chat template and all, and what is to be said.
+
+    `answer` is one text; `answers` are texts that count singly, where a task asks for several. `facts` tell how it was
+    made (plain JSON: depths, documents). A text of the probe has single spaces, and its words are tokens.
+    """
 
     id: str
     prompt: str
     answer: str
     max_new_tokens: int
+    answers: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,26 @@ class Grade:
 
     score: float
     exact: float
+
+
+class TaskSet(Protocol):
+    """What a campaign's `tasks` name (evaluator/tasks/door.py); all of it stays in the driver."""
+
+    @property
+    def name(self) -> str:
+        """As the campaign calls it, without a slash: rows are called NAME/SEED/INDEX."""
+
+    def samples(self, seed: int, count: int, reader: Reader) -> Sequence[Sample]:
+        """Samples 0 to `count` - 1 of this seed, for this model; fewer where a data set has no more.
+
+        Raises CampaignError (a length that the model cannot read, data that cannot be had) and ModelError.
+        """
+
+    def grade(self, sample: Sample, text: str) -> "Grade":
+        """`text` is what was generated after the prompt, without special tokens."""
+
+    def fingerprint(self) -> str:
+        """What tells its contents from those of another version: of the generator, or of the data file."""
 
 
 class Task(Protocol):

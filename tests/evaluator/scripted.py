@@ -9,7 +9,7 @@ from typing import Any
 
 from evaluator import statistics
 from evaluator.report import Row, StageResult, Status
-from evaluator.stage import Answered, Context, Problem
+from evaluator.stage import Answered, Context, Problem, Usual
 from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import SELECTION, Geometry, Graph, Node
@@ -62,7 +62,7 @@ def make_scripted(name: str) -> ScriptedEngine:
 
 
 @dataclass(frozen=True)
-class Script:
+class Script(Usual):
     """Each entry is what one problem does: a number is its score; a word is something that goes wrong."""
 
     moves: tuple[float | str, ...]
@@ -86,7 +86,7 @@ class Script:
             score = 1.0 if isinstance(move, str) else move
             yield Answered(problem=problem.id, data={"score": score, "pid": os.getpid(), "started": engine.started})
 
-    def grade(self, problem: Problem, answered: Answered) -> Row:
+    def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         return Row(stage=self.name, problem=problem.id, score=answered.data["score"], data=answered.data)
 
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:

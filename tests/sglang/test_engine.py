@@ -48,7 +48,7 @@ def ask(count: int, length: int = 100, **settings: object) -> list[Request]:
 
 def scores(engine: Engine, stage: AccuracyStage) -> dict[str, float]:
     problems = {problem.id: problem for problem in stage.problems(POINT)}
-    return {answered.problem: stage.grade(problems[answered.problem], answered).score
+    return {answered.problem: stage.grade(problems[answered.problem], answered, POINT).score
             for answered in stage.run(engine, None, POINT, list(problems.values()), ())}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -84,12 +84,16 @@ class ModelTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """The prompt for a conversation ({"role", "content"} each), up to the model's answer. Raises ModelError."""
+    def chat(self, messages: Sequence[Mapping[str, str]], thinking: bool | None = None) -> str:
+        """The prompt for a conversation ({"role", "content"} each), up to the model's answer. Raises ModelError.
+
+        `thinking` is told to templates that know the two modes; None leaves it to the template.
+        """
         if not self._tokenizer.chat_template:
             raise ModelError("this model has no chat template", hint="Give it plain text.")
         conversation = [dict(message) for message in messages]
-        return str(self._tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
+        mode: dict[str, Any] = {} if thinking is None else {"enable_thinking": thinking}
+        return str(self._tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True, **mode))
 
 
 @contextmanager
