@@ -1,0 +1,98 @@
+"""Our own files, as they were when a run began: what judges must not change under what is judged."""
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+from vortex.errors import VortexError
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("vortex", "evaluator", "search", "agent")
+LEFT_OUT = ("__pycache__", ".pyc", ".pyo", ".so.tmp")
+MOST_NAMED = 5
+Stamp = tuple[int, int]                                   # size in bytes, time of the last change in ns
+
+
+class HarnessChanged(VortexError):
+    """Files of the platform were changed while it ran: nothing measured since can be believed."""
+
+    def __init__(self, names: Iterable[str], where: str = "this machine") -> None:
+        found = sorted(names)
+        more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+        super().__init__(f"the platform's own files changed on {where} while it ran: {', '.join(found[:MOST_NAMED])}{more}",
+                         hint="What was measured before stays. See who changed them, put them back, then resume.")
+
+
+@dataclass
+class Harness:
+    """Contents by name below `root`. A file is read again only where its size or time of change is another.
+
+    A candidate that wrote a file and put size and time back is caught where it is read anew: `check(thorough=True)`.
+    """
+
+    root: Path
+    digests: Mapping[str, str]
+    _stamps: dict[str, Stamp] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def taken(cls, root: Path = ROOT, packages: Iterable[str] = PACKAGES) -> Self:
+        """As the files are now: sources, the probe's weights, data of tasks; under the top folders `packages`."""
+        found = {name: path for package in packages for name, path in _files(root, package)}
+        stamps = {name: _stamp(path) for name, path in found.items()}
+        return cls(root, {name: _digest(path) for name, path in found.items()}, stamps)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of all names and contents."""
+        text = "\n".join(f"{name} {digest}" for name, digest in sorted(self.digests.items()))
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def changed(self, *, thorough: bool = False) -> list[str]:
+        """Names of files that came, went or hold something else."""
+        tops = {name.split("/")[0] for name in self.digests}
+        now = {name: path for top in tops for name, path in _files(self.root, top)}
+        return sorted({*(self.digests.keys() ^ now.keys()),
+                       *(name for name, path in now.items() if name in self.digests and self._differs(name, path, thorough))})
+
+    def check(self, *, thorough: bool = False) -> None:
+        """Raises HarnessChanged."""
+        names = self.changed(thorough=thorough)
+        if names:
+            raise HarnessChanged(names)
+
+    def _differs(self, name: str, path: Path, thorough: bool) -> bool:
+        try:
+            stamp = _stamp(path)
+            if stamp == self._stamps[name] and not thorough:
+                return False
+            if _digest(path) != self.digests[name]:
+                return True
+        except OSError:
+            return True
+        self._stamps[name] = stamp                         # touched, or written anew with the same contents
+        return False
+
+
+@lru_cache(maxsize=1)
+def harness() -> Harness:
+    """Of this process: taken when it is first asked for."""
+    return Harness.taken()
+
+
+def _files(root: Path, package: str) -> Iterable[tuple[str, Path]]:
+    for path in (root / package).rglob("*"):
+        name = path.relative_to(root).as_posix()
+        if not any(part in name for part in LEFT_OUT) and path.is_file():
+            yield name, path
+
+
+def _stamp(path: Path) -> Stamp:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
