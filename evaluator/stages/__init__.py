@@ -2,9 +2,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evaluator.nearest import nearest
 from evaluator.stage import Stage, StageFactory
 from evaluator.stages import chain, compile, numerics, retrieval, speed, static
-from evaluator.stages.settings import nearest
 from vortex.errors import CampaignError
 
 STAGES: Mapping[str, StageFactory] = {

@@ -1,5 +1,4 @@
 """Settings of stages: checked by name when a campaign is read; and the gate, a sentence such as `>= 0.85 of dense`."""
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evaluator.nearest import nearest
 from vortex.errors import CampaignError
 
 _GATE = re.compile(r">=\s*(\d*\.?\d+)(\s+of\s+dense)?")
@@ -34,12 +34,6 @@ def read_settings(stage: str, kind: type[Settings], settings: Mapping[str, Any])
             hint = nearest(name, kind.model_fields)
             raise CampaignError(f"stage {stage} has no setting {name}", hint=hint) from error
         raise CampaignError(f"stage {stage}: {name}: {first['msg']}") from error
-
-
-def nearest(name: str, known: Mapping[str, Any]) -> str:
-    """A hint: the nearest known name, or all of them."""
-    near = difflib.get_close_matches(name, known, 1)
-    return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Grade:
-    """Both in [0, 1]: the share of what was asked that is right, and whether all of it (chain: the last value) is."""
+    """Both in [0, 1]: the share of what was asked that is right, and whether all of it (chain: the last value) is.
+
+    `facts` are what a row keeps of how it was judged (plain JSON): was there a box, does a second judge disagree?
+    """
 
     score: float
     exact: float
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 class TaskSet(Protocol):
