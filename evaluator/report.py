@@ -1,4 +1,5 @@
 """Rows, and what follows from them: a StageResult is a pure function of rows, a Report of StageResults."""
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +21,11 @@ class Status(StrEnum):
     CRASH = "crash"
     HACK = "hack"
     INFRASTRUCTURE = "infrastructure"
+
+
+# What ended so was never measured to an end: a figure beside it would be read as one.
+UNMEASURED = (Status.REJECTED, Status.DUPLICATE, Status.COMPILE, Status.TIMEOUT, Status.MEMORY, Status.CRASH,
+              Status.INFRASTRUCTURE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,12 @@ class StageResult:
     def __post_init__(self) -> None:
         if self.status is not Status.OK and not self.code:
             raise ValueError(f"stage {self.stage} ended {self.status} and does not say why")
+        if self.status is Status.OK and self.code:
+            raise ValueError(f"stage {self.stage} ended ok, and yet with the code {self.code}")
+        if self.status in UNMEASURED and self.metrics:
+            raise ValueError(f"stage {self.stage} ended {self.status}, and yet has figures: {', '.join(self.metrics)}")
+        for name, figure in self.metrics.items():
+            _check(f"stage {self.stage}: {name}", figure)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,3 +107,11 @@ class Report:
         """The figure of the last stage that has one of this name."""
         found: Sequence[Estimate] = [r.metrics[name] for r in self.results if name in r.metrics]
         return found[-1] if found else None
+
+
+def _check(what: str, figure: Estimate) -> None:
+    if not all(map(math.isfinite, (figure.value, figure.low, figure.high))):
+        raise ValueError(f"{what} is no number: {figure}")
+    slack = 1e-9 * max(1.0, abs(figure.value))            # of float arithmetic
+    if not figure.low - slack <= figure.value <= figure.high + slack:
+        raise ValueError(f"{what} lies outside of its interval: {figure}")

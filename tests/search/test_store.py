@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from evaluator.report import Estimate, Row, StageResult, Status
+from evaluator.report import UNMEASURED, Estimate, Row, StageResult, Status
 from search.candidate import Candidate, Draft, flow_record
 from search.novelty import earlier
 from search.store import Archive, open_archive
@@ -169,9 +169,10 @@ def test_a_score_that_is_no_number_is_a_bug_of_ours(archive: Archive) -> None:
 
 
 def close(archive: Archive, candidate: Candidate, stage: str, status: Status, environment: int | None = None) -> None:
-    metrics = {stage: Estimate(value=0.1, low=0.0, high=1 / 3, count=3)}
-    archive.book(candidate, environment).close(StageResult(stage=stage, status=status, code="why", metrics=metrics,
-                                                           facts={"bytes": 7, "context": [8192]}))
+    metrics = {} if status in UNMEASURED else {stage: Estimate(value=0.1, low=0.0, high=1 / 3, count=3)}
+    archive.book(candidate, environment).close(StageResult(
+        stage=stage, status=status, code="" if status is Status.OK else "why", metrics=metrics,
+        facts={"bytes": 7, "context": [8192]}))
 
 
 def test_a_report_stands_in_the_order_of_the_funnel_after_a_stage_was_run_again(archive: Archive) -> None:
