@@ -2,10 +2,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from vortex.config import OperatingPoint
 from vortex.ir import Geometry, Graph
+
+if TYPE_CHECKING:
+    import torch
 
 Recorded = Literal["selections", "qkv", "mass"]
 
@@ -46,6 +49,14 @@ class StepTimes:
     seconds: tuple[float, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """A trajectory to be gone again: ids of the prompt, and of what was said after it."""
+
+    prompt: tuple[int, ...]
+    forced: tuple[int, ...]
+
+
 @dataclass
 class Recording:
     """What an engine logged while it was recording: one dict an event, keys by kind (see the engine that fills it)."""
@@ -84,3 +95,11 @@ class Engine(Protocol):
         """Logs what decode steps do while it is open."""
 
     def stop(self) -> None: ...
+
+
+@runtime_checkable
+class Replays(Protocol):
+    """An engine that can also be led along a known path."""
+
+    def replay(self, paths: Sequence[Path]) -> "list[torch.Tensor]":
+        """Logits float32 [steps - 1, vocabulary] of each path: row i follows forced[i], under the flow in use."""

@@ -3,6 +3,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from transformers import PreTrainedModel
@@ -23,10 +24,11 @@ from vortex.serving.embedded.pool import Allocator, Furnishing, Pool, PoolShape
 from vortex.serving.embedded.prefix import PrefixCache
 from vortex.serving.embedded.prompts import PromptCache
 from vortex.serving.embedded.renewal import Renewal
+from vortex.serving.embedded.replay import Replay, asked
 from vortex.serving.embedded.runner import Runner, load_model, stop_tokens
 from vortex.serving.embedded.scheduler import Scheduler, blocks_needed
 from vortex.serving.embedded.steps import StaticModel, StaticSteps, fixed, replayable, width_for
-from vortex.serving.engine import Completion, Recorded, Recording, Request, StepTimes
+from vortex.serving.engine import Completion, Path, Recorded, Recording, Request, StepTimes
 from vortex.serving.layers import Layers, check_budgets, check_point, check_requests
 from vortex.serving.recording import Recorder
 
@@ -34,6 +36,7 @@ GIB = 1 << 30
 LEAST_ROOM = 64                           # tokens that may be decoded after a forced context before it is made anew
 FLOWS = 4                                 # flows whose captured steps are kept: a duel swaps them for every measurement
 Compile = Callable[[Graph, OperatingPoint], Program]
+G = TypeVar("G", bound=Generation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,13 +161,27 @@ class EmbeddedEngine:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Raises EngineError, before anything runs, for a request that cannot be served."""
+        return self._generation(requests, Generation).run() if requests else iter(())
+
+    def replay(self, paths: Sequence[Path]) -> list[torch.Tensor]:
+        """See Replays. Raises EngineError for a path of fewer than two tokens, or one that cannot be served."""
+        if any(len(path.forced) < 2 for path in paths):
+            raise EngineError("a path of fewer than two tokens has no decode step", hint="Give two or more forced tokens.")
+        if not paths:
+            return []
+        found = self._generation(asked(paths), Replay)
+        found.paths = {str(index): path for index, path in enumerate(paths)}
+        for _ in found.run():
+            pass
+        return [torch.stack(found.logits[str(index)]) for index in range(len(paths))]
+
+    def _generation(self, requests: Sequence[Request], kind: type[G]) -> G:
+        """One call's generation, not yet begun; `requests` are one or more."""
         serving, size = self._flow, self._flow.point.block_size
         check_requests(requests, self._model.shape)
         decoded = [r for r in requests if r.max_new_tokens > 1]
         ends = [n for r in decoded for n in (num_blocks(len(r.tokens) + 1, size), blocks_needed(r, size))]
         check_budgets(serving.point, serving.layers, self._model.shape, ends)
-        if not requests:
-            return iter(())
         if self._forced is not None:
             self._let_go()
         needs = sorted((blocks_needed(r, size) for r in requests), reverse=True)
@@ -178,8 +195,8 @@ class EmbeddedEngine:
             prefix=None if serving.graph.states else PrefixCache(allocator),
             max_batch=self._limits.max_batch, prefill_tokens=self._limits.prefill_tokens,
         )
-        return Generation(runner=self._runner(pool, needs[0], self._limits.max_batch), scheduler=scheduler,
-                          stop_tokens=self._model.stop_tokens, recorder=self._recorder).run()
+        return kind(runner=self._runner(pool, needs[0], self._limits.max_batch), scheduler=scheduler,
+                    stop_tokens=self._model.stop_tokens, recorder=self._recorder)
 
     def forced_decode(self, batch: int, context: int, steps: int, *, seed: int = 0) -> StepTimes:
         """Steps have lengths context + 1, context + 2, ...; the filled context is kept until the shape changes."""
