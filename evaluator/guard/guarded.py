@@ -1,7 +1,6 @@
 """A Runner around another that looks after our own files, here and where the work is done, before and after each stage."""
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from evaluator.cluster import Runner
 from evaluator.guard.harness import Harness, HarnessChanged, harness
@@ -9,10 +8,11 @@ from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Stage
 from evaluator.worker import JobError
 from vortex.config import OperatingPoint
+from vortex.errors import EngineError
 from vortex.ir import Graph
 from vortex.serving.engine import Engine
 
-CODE = "harness-changed"
+CHANGED, OTHER = "harness-changed", "other-version"
 
 
 class Guarded:
@@ -33,8 +33,10 @@ class Guarded:
         try:
             yield from self._inner.stream(Watched(stage, self._files.fingerprint), graph, point, problems, done, timeout_s)
         except JobError as fault:
-            if fault.code == CODE:
+            if fault.code == CHANGED:
                 raise HarnessChanged(fault.message.split("\n"), "a worker") from fault
+            if fault.code == OTHER:
+                raise EngineError(fault.message, hint="Install the same version on every node, then resume.") from fault
             raise
         finally:
             self._files.check()
@@ -60,8 +62,7 @@ class Watched:
         """Worker: see Stage. Raises JobError."""
         files = harness()
         if files.fingerprint != self.fingerprint:
-            raise JobError(Status.INFRASTRUCTURE, "other-version", "the worker's files of the platform are not the driver's: "
-                           "install the same version on every node, and begin again")
+            raise JobError(Status.INFRASTRUCTURE, OTHER, "a worker's files of the platform are not the driver's")
         self._check(files)
         yield from self.stage.run(engine, graph, point, problems, done)
         self._check(files)
@@ -69,7 +70,7 @@ class Watched:
     def _check(self, files: Harness) -> None:
         changed = files.changed()
         if changed:
-            raise JobError(Status.INFRASTRUCTURE, CODE, "\n".join(changed))
+            raise JobError(Status.INFRASTRUCTURE, CHANGED, "\n".join(changed))
 
     # The rest is the driver's and is not asked of what travels.
 
@@ -92,6 +93,3 @@ class Watched:
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
         """See Stage."""
         return self.stage.hopeless(rows, context)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)

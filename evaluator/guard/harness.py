@@ -10,7 +10,7 @@ from vortex.errors import VortexError
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("vortex", "evaluator", "search", "agent")
-LEFT_OUT = ("__pycache__", ".pyc", ".pyo", ".so.tmp")
+KINDS = (".py", ".json", ".jsonl", ".toml", ".txt", ".c", ".safetensors")
 MOST_NAMED = 5
 Stamp = tuple[int, int]                                   # size in bytes, time of the last change in ns
 
@@ -83,9 +83,8 @@ def harness() -> Harness:
 
 def _files(root: Path, package: str) -> Iterable[tuple[str, Path]]:
     for path in (root / package).rglob("*"):
-        name = path.relative_to(root).as_posix()
-        if not any(part in name for part in LEFT_OUT) and path.is_file():
-            yield name, path
+        if path.suffix in KINDS and path.is_file():
+            yield path.relative_to(root).as_posix(), path
 
 
 def _stamp(path: Path) -> Stamp:

@@ -78,6 +78,9 @@ def beyond_pace(rows: Sequence[Row], dense: Sequence[Row], allowed: float) -> st
 
     `allowed` is the share of bytes that a step may spare at the longest context. Rows carry `tokens` and `decode_s`.
     """
+    for row in rows:
+        if row.data.get("tokens", 0) > 1 and row.data.get("decode_s", 1.0) <= 0:
+            return f"{row.problem}: {row.data['tokens']} tokens were decoded in {row.data['decode_s']:g} s: {APART}"
     known = {(row.problem, row.repeat): pace for row in dense if (pace := _pace(row))}
     gains = [known[key] / pace for row in rows if (key := (row.problem, row.repeat)) in known and (pace := _pace(row))]
     most = allowed * SLACK
