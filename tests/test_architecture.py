@@ -18,7 +18,7 @@ HOMES = {
     "ray": ("evaluator/cluster.py",),
     "datasets": ("evaluator/tasks/",),
     "math_verify": ("evaluator/tasks/",),
-    "scipy": ("evaluator/statistics.py",),
+    "scipy": ("evaluator/statistics/",),
     "sqlalchemy": ("search/store/",),
     "alembic": ("search/store/",),
     "moocore": ("search/frontier.py",),

@@ -1,0 +1,72 @@
+"""Who beats whom in both objectives, now and once all problems are answered."""
+from collections.abc import Iterable
+from typing import Protocol
+
+from scipy import special
+
+from evaluator.report import RowsByStage
+from evaluator.statistics.centre import plain, size
+from evaluator.statistics.names import SPEED_STAGE
+from evaluator.statistics.scores import gap, gaps, pairs, probability_at_least
+from evaluator.statistics.timings import probability_as_fast, speed
+
+# Two runs of one flow differ by about this much, standard deviation on logarithms, whatever the repeats within a run
+# agree on: ten near-identical flows of an earlier system's search spread by 1.65 %.
+RUN_SPREAD = 0.02
+# What placement in memory and the order of runs can do to one flow for good: a smaller lead is not the algorithm's.
+SPEED_FLOOR = 0.03
+
+
+class Measured(Protocol):
+    """What a rival is here; evaluator.stage.Rival is one."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rows(self) -> RowsByStage: ...
+
+
+def probability_dominates(ours: RowsByStage, theirs: RowsByStage, margin: float = 0.0) -> float:
+    """The probability that we are at least as accurate (less `margin`) and as fast; the two err independently."""
+    return probability_at_least(ours, theirs, margin) * probability_as_fast(ours, theirs)
+
+
+def chance_on_frontier(own: RowsByStage, rivals: Iterable[Measured], total: int) -> float:
+    """The chance that, once `own` has answered `total` problems, no rival is as accurate and, within SPEED_FLOOR, as fast.
+
+    The accuracy rows so far are a random part of the `total`; speeds are as measured (one half each way where one was
+    not timed). The least chance over rivals counts: no less than the chance of getting past all of them.
+    """
+    return min((1 - _dominated(own, rival.rows, total) for rival in rivals), default=1.0)
+
+
+def _dominated(own: RowsByStage, rival: RowsByStage, total: int) -> float:
+    as_fast = _as_fast(rival, own)
+    return as_fast * (1 - _ahead(own, rival, total)) if as_fast else 0.0
+
+
+def _ahead(own: RowsByStage, rival: RowsByStage, total: int) -> float:
+    """The chance that the difference of accuracies over `total` problems is above zero: its predictive Student's t.
+
+    Of the problems that are left the difference is drawn like those seen, pseudo-rows among them; those seen stay.
+    """
+    groups = pairs(own, rival)
+    if not groups:
+        return 0.5
+    seen, count = plain(gaps(groups)), size(groups)
+    left = max(0.0, 1 - count / total)
+    if not left:
+        return float(seen > 0)
+    centre = gap(groups)
+    end = (1 - left) * seen + left * centre.value
+    return float(special.stdtr(count + 1, end / (centre.error * left**0.5)))
+
+
+def _as_fast(ours: RowsByStage, theirs: RowsByStage) -> float:
+    if min(len(rows.get(SPEED_STAGE, ())) for rows in (ours, theirs)) < 2:
+        return 0.5
+    return float(speed(ours).value * (1 + SPEED_FLOOR) >= speed(theirs).value)
