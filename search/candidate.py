@@ -2,10 +2,11 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from evaluator.report import Report, Row, Status
+from evaluator.statistics import CONFIRM_STAGE
 from vortex.compiler.identity.form import identity
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
@@ -13,6 +14,8 @@ from vortex.language.parameters import with_data, without_data
 
 Tier: TypeAlias = Literal["control", "provisional", "confirmed"]
 DENSE = "dense"                       # the name of the control that attends to every block
+SEALED = "sealed"                     # the last exam's stage
+EXAMS = (CONFIRM_STAGE, SEALED)       # stages on problems that the search must not see
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +91,14 @@ class Entry:
         for row in sorted(self.rows, key=lambda row: (row.stage, row.problem, row.repeat)):
             found[row.stage].append(row)
         return dict(found)
+
+
+def without_exams(entry: Entry) -> Entry:
+    """The entry as the search may know it."""
+    candidate, results = entry.candidate, entry.report.results
+    if candidate.tier == "confirmed":
+        candidate = replace(candidate, tier="provisional")
+    elif not any(result.stage in EXAMS for result in results):
+        return entry
+    return Entry(candidate=candidate, report=Report(results=tuple(one for one in results if one.stage not in EXAMS)),
+                 rows=tuple(row for row in entry.rows if row.stage not in EXAMS))

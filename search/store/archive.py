@@ -1,5 +1,6 @@
 """The archive: campaigns, their candidates, and what was measured; each write is whole and on disk when it returns."""
 import json
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from evaluator.report import Report, Row, StageResult, Status
-from search.candidate import DENSE, Candidate, Draft, Entry
+from search.candidate import DENSE, Candidate, Draft, Entry, Tier, without_exams
 from search.store.book import CandidateBook
 from search.store.connect import check_file, make_engine, place_of
 from search.store.convert import (
@@ -74,7 +75,7 @@ class Archive:
             if session.scalar(select(CampaignRow.id).filter_by(name=name)) is not None:
                 raise CampaignError(f"there is a campaign {name} already", hint="Give it another name, or resume it.")
             row = CampaignRow(name=name, text=text, settings=dict(settings), seed=seed, state="running",
-                              created_at=time.time())
+                              secret=secrets.randbits(63), created_at=time.time())
             added(session, row)
             return campaign_of(row)
 
@@ -90,6 +91,11 @@ class Archive:
 
     def latest_campaign(self) -> CampaignRecord | None:
         return next(iter(reversed(self.campaigns())), None)
+
+    def secret(self, name: str) -> int:
+        """What the campaign's exams are drawn from. It is told to no proposer and printed nowhere. Raises CampaignError."""
+        with self.database.read() as session:
+            return campaign_row(session, name).secret
 
     def set_state(self, name: str, state: State) -> None:
         with self.database.write() as session:
@@ -130,11 +136,12 @@ class Archive:
             found = candidates_in(session, first, self.database.contents)
         return found[0] if found else None
 
-    def finish(self, candidate: Candidate, status: Status, duplicate_of: int | None = None) -> Candidate:
-        """Says how a candidate ended."""
+    def finish(self, candidate: Candidate, status: Status, duplicate_of: int | None = None,
+               tier: Tier | None = None) -> Candidate:
+        """Says how a candidate ended, and which tier it reached where that changed."""
         with self.database.write() as session:
             row = session.get_one(CandidateRow, candidate.id)
-            row.status, row.duplicate_of = status.value, duplicate_of
+            row.status, row.duplicate_of, row.tier = status.value, duplicate_of, tier or row.tier
             session.flush()
             return candidate_in(session, candidate.id, self.database.contents)
 
@@ -155,8 +162,11 @@ class Archive:
         with self.database.read() as session:
             return tuple(row_of(row) for row in session.scalars(query))
 
-    def entries(self, campaign: str) -> tuple[Entry, ...]:
-        """All candidates with their reports, and the rows, without their data, of those that ended ok."""
+    def entries(self, campaign: str, *, exams: bool = False) -> tuple[Entry, ...]:
+        """All candidates with their reports, and the rows, without their data, of those that ended ok.
+
+        What exams found is left out unless asked for, tiers too: a search that saw it would choose by it.
+        """
         mine = select(CandidateRow.id).join(CampaignRow, CampaignRow.id == CandidateRow.campaign_id)
         mine = mine.where(CampaignRow.name == campaign)
         judged = mine.where(CandidateRow.status == Status.OK.value)
@@ -168,8 +178,9 @@ class Archive:
                 results[result.candidate_id].append(result_of(result))
             for candidate, row in scores(session, judged):
                 rows[candidate].append(row)
-        return tuple(Entry(candidate=one, report=Report(results=tuple(results[one.id])), rows=tuple(rows[one.id]))
-                     for one in self.candidates(campaign))
+        found = (Entry(candidate=one, report=Report(results=tuple(results[one.id])), rows=tuple(rows[one.id]))
+                 for one in self.candidates(campaign))
+        return tuple(found) if exams else tuple(map(without_exams, found))
 
     def environment(self, record: Mapping[str, Any]) -> int:
         """The id of this hardware and these versions."""

@@ -24,7 +24,7 @@ class Base(DeclarativeBase):
 
 
 class CampaignRow(Base):
-    """`holder` names the process that runs it now: empty when none does."""
+    """`holder` names the process that runs it now: empty when none does. `secret` is shown to nobody."""
 
     __tablename__ = "campaigns"
 
@@ -33,6 +33,7 @@ class CampaignRow(Base):
     text: Mapped[str]
     settings: Mapped[dict[str, Any]]
     seed: Mapped[int] = mapped_column(BigInteger)
+    secret: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     state: Mapped[str]
     created_at: Mapped[float]
     holder: Mapped[str] = mapped_column(default="")

@@ -21,7 +21,7 @@ from sqlalchemy import event, inspect
 from evaluator.report import Row
 from search.candidate import Draft, flow_record
 from search.store import Archive, connect, open_archive
-from search.store.migrate import MIGRATIONS
+from search.store.migrate import MIGRATIONS, upgrade
 from search.store.tables import Base
 from vortex.config import OperatingPoint
 from vortex.errors import ArchiveError, CampaignError
@@ -138,6 +138,21 @@ def test_a_database_of_version_1_is_copied_then_migrated_with_all_that_it_held(t
     assert ask(copy, "SELECT version_num FROM vortex_version") == [("0001",)]
     assert ask(copy, "SELECT score FROM rows") == [(0.1,), (1.0,)]
     assert ask(path, "SELECT version_num FROM vortex_version") == [(HEAD,)]
+
+
+def test_campaigns_of_version_4_are_given_secrets_that_differ_and_stay(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    run_sql(path, OLD)
+    run_sql(path, "INSERT INTO campaigns (name, text, settings, seed, state, created_at) "
+                  "VALUES ('second', '', '{}', 0, 'stopped', 0.0)")
+    place = connect.place_of(path)
+    with connect.make_engine(place).execution_options(**{connect.WRITES: True}).begin() as connection:
+        upgrade(connection, "0004")
+    archive = open_archive(path)
+    drawn = [archive.secret(name) for name in ("old", "second")]
+    assert len(set(drawn)) == 2 and all(0 < secret < 2**63 for secret in drawn)
+    assert [open_archive(path).secret(name) for name in ("old", "second")] == drawn
+    assert archive.create_campaign("third", "", {}, 0).name == "third" and archive.secret("third") not in (0, *drawn)
 
 
 def test_what_stood_only_in_the_log_of_a_killed_process_is_in_the_copy(tmp_path: Path) -> None:

@@ -238,3 +238,17 @@ def test_events_stand_in_the_order_they_were_told(archive: Archive) -> None:
     archive.event("two", "started", {})
     assert [event.kind for event in archive.events("one")] == ["started", "stopped"]
     assert archive.events("one")[0].data == {"at": 0.1}
+
+
+def test_the_search_sees_nothing_of_exams_unless_it_asks(archive: Archive) -> None:
+    candidate = archive.add_candidate(draft())
+    book = archive.book(candidate)
+    for stage, problem in (("chain", "t/7/0"), ("confirm", "chain/t/confirm/0"), ("sealed", "chain/t/sealed/0")):
+        book.add(Row(stage=stage, problem=problem, score=1.0))
+        book.close(StageResult(stage=stage, status=Status.OK, facts={"confirmed": True}))
+    archive.finish(candidate, Status.OK, tier="confirmed")
+    whole, = archive.entries("one", exams=True)
+    assert (whole.candidate.tier, len(whole.rows), len(whole.report.results)) == ("confirmed", 3, 3)
+    seen, = archive.entries("one")
+    assert seen.candidate.tier == "provisional"
+    assert [row.stage for row in seen.rows] == [one.stage for one in seen.report.results] == ["chain"]

@@ -1,0 +1,137 @@
+"""Confirm: the stages that count are run again on problems that no proposer has seen, and the verdict is drawn from these.
+
+Problems come from a secret seed, which the loop hands in; their ids and rows do not tell it, and it does not travel.
+"""
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import Field
+
+from evaluator import statistics
+from evaluator.report import Row, RowsByStage, StageResult, Status
+from evaluator.stage import Answered, Context, Problem, Rival, Stage, Usual
+from evaluator.stages.settings import StageSettings, read_settings
+from evaluator.stages.standin import chance_on_frontier, confirmation, split_confirm
+from vortex.config import OperatingPoint
+from vortex.errors import CampaignError
+from vortex.ir import Graph
+from vortex.serving.engine import Engine
+
+NAME = statistics.CONFIRM_STAGE
+REPEATED = (*statistics.ACCURACY_STAGES, statistics.SPEED_STAGE)
+Asked: TypeAlias = Mapping[str, tuple[Stage, Problem]]
+
+
+class ConfirmSettings(StageSettings):
+    """`samples` problems a task, and `repeats` timings a shape, in each of `stages`: those of the campaign that measure
+    accuracy and speed, unless told. A candidate is worth it with a `chance` to be on the frontier. `alpha` is the chance
+    that a campaign confirms anything that is no better than what it is compared with. `every` how many rounds it is
+    done; 0: once, when the search has ended."""
+
+    timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+    samples: Annotated[int, Field(ge=2)] = 64
+    repeats: Annotated[int, Field(ge=2)] = 20
+    stages: tuple[str, ...] = ()
+    chance: Annotated[float, Field(ge=0, le=1)] = 0.2
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    every: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True)
+class ConfirmStage(Usual):
+    """`inner` are the stages that it repeats; without them it is what stands in a campaign file, and asks nothing.
+
+    `name` is the set of problems as well: `confirm`, or `sealed`. `attempt` counts the candidates that the campaign has
+    tried to confirm, from 1. Ids are STAGE/TASK/SET/INDEX, those of timings STAGE/SHAPE.
+    """
+
+    settings: ConfirmSettings
+    inner: tuple[Stage, ...] = ()
+    attempt: int = 1
+    name: str = NAME
+
+    @property
+    def timeout_s(self) -> float:
+        return self.settings.timeout_s
+
+    def problems(self, point: OperatingPoint) -> Sequence[Problem]:
+        """See Stage."""
+        return [replace(problem, id=id) for id, (_, problem) in self._asked(point).items()]
+
+    def run(self, engine: Engine, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
+            done: Collection[tuple[str, int]]) -> Generator[Answered, None, None]:
+        """See Stage: one inner stage after the other."""
+        for stage in self.inner:
+            start = f"{stage.name}/"
+            own = [replace(one, id=one.id.removeprefix(start)) for one in problems if one.id.startswith(start)]
+            known = {(id.removeprefix(start), repeat) for id, repeat in done if id.startswith(start)}
+            if own:
+                for answered in stage.run(engine, graph, point, own, known):
+                    yield replace(answered, problem=start + answered.problem)
+
+    def skip(self, context: Context) -> str:
+        """Candidates that the search's own rows give little chance. `rivals` hold these rows too."""
+        if context.is_dense or context.control:
+            return ""
+        total = sum(len(context.own.get(stage, ())) for stage in statistics.ACCURACY_STAGES)
+        chance = chance_on_frontier(context.own, context.rivals, total)
+        return f"chance {chance:.2f} to be on the frontier" if chance < self.settings.chance else ""
+
+    def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
+        """See Stage."""
+        stage, inner = self._asked(point)[problem.id]
+        row = stage.grade(inner, replace(answered, problem=inner.id), point)
+        return replace(row, stage=self.name, problem=problem.id)
+
+    def result(self, rows: Sequence[Row], context: Context) -> StageResult:
+        """Facts: `confirmed`, and what it rests on. Rivals count that have rows of this stage: the controls, and what was
+        confirmed before."""
+        own = split_confirm(rows)
+        metrics = {"accuracy": statistics.accuracy(own), statistics.SPEED_STAGE: statistics.speed(own)}
+        facts: dict[str, Any] = {"confirmed": False, "set": self.name}
+        if not (context.is_dense or context.control):
+            facts |= self._verdict(own, context.rivals)
+        return StageResult(stage=self.name, status=Status.OK, metrics=metrics, facts=facts)
+
+    def _verdict(self, own: RowsByStage, rivals: Sequence[Rival]) -> Mapping[str, Any]:
+        measured = [replace(one, rows=split_confirm(one.rows[self.name])) for one in rivals
+                    if one.tier != "provisional" and one.rows.get(self.name)]
+        if not measured:
+            return {"text": "nothing was measured on the same problems to compare it with"}
+        found = confirmation(own, measured, self.attempt, self.settings.alpha)
+        return {"confirmed": found.confirmed, "p": found.p, "level": found.level, "attempt": self.attempt,
+                "against": found.against, "text": found.text}
+
+    def _asked(self, point: OperatingPoint) -> Asked:
+        return _asked(self.inner, self.name, point)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What travels to a worker has no seed: prompts go beside it."""
+        return ConfirmStage, (self.settings, tuple(map(_seedless, self.inner)), self.attempt, self.name)
+
+
+@lru_cache(maxsize=8)
+def _asked(inner: tuple[Stage, ...], name: str, point: OperatingPoint) -> Asked:
+    """The inner stage and problem behind each id."""
+    return {_id(stage.name, problem.id, name): (stage, problem) for stage in inner for problem in stage.problems(point)}
+
+
+def _id(stage: str, problem: str, name: str) -> str:
+    task, *rest = problem.split("/")
+    return "/".join([stage, task, *([name, rest[-1]] if rest else ())])
+
+
+def _seedless(stage: Stage) -> Stage:
+    settings = getattr(stage, "settings", None)
+    if settings is None or not hasattr(settings, "seed"):
+        return stage
+    return replace(stage, settings=settings.model_copy(update={"seed": 0}))  # type: ignore[type-var]  # stages are dataclasses
+
+
+def make(settings: Mapping[str, Any]) -> ConfirmStage:
+    """Raises CampaignError."""
+    if "seed" in settings:
+        raise CampaignError(f"stage {NAME} takes no seed", hint="Its problems come from a seed that nobody chooses or sees.")
+    return ConfirmStage(read_settings(NAME, ConfirmSettings, settings))
