@@ -4,37 +4,16 @@ from dataclasses import dataclass
 
 from agent.clock import Clock
 from agent.stop import Stop
+from agent.untrusted import load_untrusted
 from agent.watch import Watch
 from evaluator.funnel import Book, Funnel, Work
 from evaluator.report import Report, Row, StageResult, Status
-from search.candidate import Candidate, Draft, FlowRecord, flow_record
+from search.candidate import Candidate, Draft
 from search.novelty import earlier
 from search.store.archive import Archive
-from vortex import child
-from vortex.compiler.front import load
 from vortex.errors import VortexError
-from vortex.ir import Geometry, Graph, Parameter
 
-LOAD_WALL_S = 20.0
-LOAD_MEMORY_BYTES = 2 << 30
-
-
-def load_untrusted(path: str, text: str, geometry: Geometry,
-                   parameters: Sequence[Parameter] = ()) -> tuple[FlowRecord, VortexError | None]:
-    """Loads a flow in a child process with limits: a text that hangs or eats memory ends as a refusal.
-
-    Gives the flow's record, and the refusal where the text is no legal flow.
-    """
-    try:
-        found = child.run(_load, text, path, geometry, tuple(parameters), wall_s=LOAD_WALL_S, memory_bytes=LOAD_MEMORY_BYTES)
-    except VortexError as error:
-        return flow_record(path, text, None), error
-    graph = Graph.from_json(found)
-    return flow_record(graph.name, text, graph), None
-
-
-def _load(text: str, path: str, geometry: Geometry, parameters: Sequence[Parameter]) -> str:
-    return load(text, path, geometry, parameters=parameters).to_json()
+__all__ = ["Judge", "StoppingWatch", "TimedBook", "load_untrusted"]
 
 
 @dataclass(frozen=True)

@@ -76,13 +76,13 @@ def _answer(here: Connection, child: Any, name: str, wall_s: float) -> Any:
         kind, value = here.recv()
     except EOFError:
         child.join(GIVE_UP_S)
-        raise _silent(name, child.exitcode) from None
+        raise silent(name, child.exitcode) from None
     if kind == "raised":
         raise value
     return value
 
 
-def _silent(name: str, code: int | None) -> ChildFailure:
+def silent(name: str, code: int | None) -> ChildFailure:
     """The failure of a child that left without a word."""
     if code in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGALRM, -signal.SIGPROF):
         return ChildTimeout(f"{name} was stopped by the system (signal {-(code or 0)})")

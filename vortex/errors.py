@@ -14,7 +14,8 @@ VortexError
 │   ├── MissingKey  KeyRefused  UnknownLanguageModel  Unpriced
 │   └── Unavailable  BrokenAnswer  BudgetSpent  ScriptEnded
 ├── AnswerProblem        what a language model answered holds no flow that could be read
-└── ChildFailure         a limited child process ended badly: ChildTimeout, ChildMemory, ChildCrash
+├── ChildFailure         a limited child process ended badly: ChildTimeout, ChildMemory, ChildCrash
+└── SandboxUnavailable   nothing on this machine holds a text that somebody else wrote
 """
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -258,3 +259,7 @@ class ChildMemory(ChildFailure):
 
 class ChildCrash(ChildFailure):
     """It raised, was killed or left without an answer."""
+
+
+class SandboxUnavailable(VortexError):
+    """No sandbox works on this machine, and the text is one that we did not write; the hint says what to install."""

@@ -1,0 +1,5 @@
+"""Where texts that we did not write are evaluated: a child without network, secrets, files to write or processes to start."""
+from evaluator.sandbox.choice import Standing, allow_unsafe, run, standing, unsafe
+from evaluator.sandbox.sandbox import Sandbox
+
+__all__ = ["Sandbox", "Standing", "allow_unsafe", "run", "standing", "unsafe"]
