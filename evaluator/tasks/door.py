@@ -10,7 +10,10 @@ from evaluator.tasks.registry import preset
 from evaluator.tasks.task import TaskSet
 from vortex.errors import CampaignError
 
-FAMILIES: Mapping[str, str] = {}
+FAMILIES: Mapping[str, str] = {
+    "math": "evaluator.tasks.maths",
+    "file": "evaluator.tasks.own",
+}
 
 
 @lru_cache(maxsize=256)

@@ -3,6 +3,7 @@
 Its own time limits need the main thread, so answers that could keep it busy (towers of powers, factorials, great
 lengths) are not given to it.
 """
+import importlib
 import logging
 import re
 import threading
@@ -36,9 +37,9 @@ def same(gold: str, answer: str) -> bool | None:
 @lru_cache(maxsize=1)
 def _library() -> ModuleType:
     try:
-        import math_verify  # half a second, and only maths is judged with it
+        library = importlib.import_module("math_verify")        # half a second, and only maths is judged with it
     except ImportError as error:
         raise MissingExtra("math-verify is not installed", hint='pip install "vortex-platform[tasks]"') from error
     for name in ("math_verify", "math_verify.parser", "math_verify.grader", "math_verify.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)          # it warns at each call that no time limit is set
-    return math_verify
+    return library

@@ -1,7 +1,5 @@
 """What a checkpoint is before its weights are loaded: where it lies, its shape, its tokenizer, its chat template."""
 import logging
-import os
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +7,6 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -18,9 +14,9 @@ from transformers.utils import logging as transformers_logging
 from vortex.compiler.shapes import ModelSizes
 from vortex.errors import ModelError
 from vortex.ir import Geometry
+from vortex.serving.hub import hub_answers
 
 Loaded = TypeVar("Loaded")
-HUB = "https://huggingface.co"
 SHIPPED = ("probe",)
 EMBEDDED = ("qwen3", "llama", "qwen2", "mistral")
 # What SGLang serves more of and the plug-in takes over: attention by plain softmax, of which some layers may be linear.
@@ -84,12 +80,16 @@ class ModelTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
+    @property
+    def has_template(self) -> bool:
+        return bool(self._tokenizer.chat_template)
+
     def chat(self, messages: Sequence[Mapping[str, str]], thinking: bool | None = None) -> str:
         """The prompt for a conversation ({"role", "content"} each), up to the model's answer. Raises ModelError.
 
         `thinking` is told to templates that know the two modes; None leaves it to the template.
         """
-        if not self._tokenizer.chat_template:
+        if not self.has_template:
             raise ModelError("this model has no chat template", hint="Give it plain text.")
         conversation = [dict(message) for message in messages]
         mode: dict[str, Any] = {} if thinking is None else {"enable_thinking": thinking}
@@ -135,20 +135,9 @@ def local_first(path: str, load: Callable[..., Loaded]) -> Loaded:
     try:
         return load(local_files_only=True)
     except (OSError, ValueError):
-        if Path(path).is_dir() or not _hub_answers():
+        if Path(path).is_dir() or not hub_answers():
             raise
     return load()
-
-
-def _hub_answers() -> bool:
-    """Whether asking the hub can succeed: its own client would try for half a minute."""
-    if getproxies():
-        return True
-    host = urlsplit(os.environ.get("HF_ENDPOINT", HUB)).hostname
-    try:
-        return bool(socket.getaddrinfo(host, 443))
-    except OSError:
-        return False
 
 
 def find_checkpoint(model: str, engine: EngineName = "embedded") -> Checkpoint:

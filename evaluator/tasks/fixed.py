@@ -1,0 +1,61 @@
+"""A task whose problems are given: shuffled by seed, asked through the chat template, graded by a scorer with a name."""
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from evaluator.tasks import answers
+from evaluator.tasks.parts import drawn_from
+from evaluator.tasks.reader import Reader
+from evaluator.tasks.rendering import manner, rendered
+from evaluator.tasks.scorers import find_scorer
+from evaluator.tasks.task import Grade, Sample
+
+
+@dataclass(frozen=True)
+class Item:
+    """One problem: what is asked, instructions included; the answers that count; how they are compared."""
+
+    prompt: str
+    wanted: tuple[str, ...]
+    scorer: str
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class FixedSet:
+    """A TaskSet of given problems, read when they are first needed. INDEX in a row's id is a problem's place in the data."""
+
+    name: str
+    read: Callable[[], tuple[Item, ...]]
+
+    @cached_property
+    def items(self) -> tuple[Item, ...]:
+        """Raises CampaignError and MissingExtra where the data cannot be had, or is not what it should be."""
+        return self.read()
+
+    def samples(self, seed: int, count: int, reader: Reader) -> Sequence[Sample]:
+        """See TaskSet. Facts: `part` of the data that this seed draws from, `thinking`."""
+        how = manner(reader)
+        places, part = drawn_from(range(len(self.items)), [item.prompt for item in self.items], seed)
+        random.Random(f"{self.name}/{seed}").shuffle(places)
+        facts = {"part": part, "thinking": how.thinking}
+        return tuple(Sample(id=f"{self.name}/{seed}/{place}", prompt=rendered(reader, how, item.prompt),
+                            answer=item.wanted[0], answers=item.wanted, max_new_tokens=item.max_new_tokens, facts=facts)
+                     for place in places[:count] for item in [self.items[place]])
+
+    def grade(self, sample: Sample, text: str) -> Grade:
+        """See TaskSet. What was thought does not count, and an answer that was never reached is none."""
+        item = self.items[int(sample.id.rpartition("/")[2])]
+        return find_scorer(item.scorer, self.name)(item.wanted, answers.said(text, sample.facts["thinking"]))
+
+    def fingerprint(self) -> str:
+        """See TaskSet."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
+        text = json.dumps([asdict(item) for item in self.items])
+        return f"fixed-1 {len(self.items)} problems {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
