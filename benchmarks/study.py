@@ -1,21 +1,25 @@
 """The proxy study: how well cheap figures rank flows against the real tasks.
 
     python benchmarks/study.py record     # rows of all flows on the real tasks; goes on where it stood
+    python benchmarks/study.py equal      # the same at the bytes of the control
     python benchmarks/study.py speed      # adds timed rows: on a quiet machine
 """
 import argparse
 
 import torch
-from study_flows import EVOLVED, record
+from study_flows import EVOLVED, record, record_equal
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("record",))
+    parser.add_argument("what", choices=("record", "equal"))
     parser.add_argument("--evolved", type=int, default=EVOLVED, help="how many evolved flows")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    record(wanted=options.evolved)
+    if options.what == "record":
+        record(wanted=options.evolved)
+    else:
+        record_equal()
 
 
 if __name__ == "__main__":

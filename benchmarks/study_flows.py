@@ -2,7 +2,7 @@
 import gzip
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from evaluator.funnel import Funnel, MemoryBook, Silent, Work
 from evaluator.report import Row, Status
 from evaluator.stage import Stage
 from evaluator.stages import make_stage
+from evaluator.traces.allowance import allowed_bytes, spend
 from vortex import flows
 from vortex.compiler.cost import Shape, cost
 from vortex.compiler.front import load
@@ -25,6 +26,8 @@ from vortex.ir import Geometry, Graph
 from vortex.serving.checkpoint import find_checkpoint
 
 FILE = RESULTS / "flows.json.gz"
+EQUAL = RESULTS / "flows_equal_bytes.json.gz"
+CONTROL = "quest"                         # what it reads at the point is what others may read
 POINT = OperatingPoint(model="probe", block_size=16, topk_ratio=0.125)
 CONTEXT = 1024
 SEED = 7
@@ -111,6 +114,39 @@ def record(path: Path = FILE, wanted: int = EVOLVED) -> None:
                  for stage in ("retrieval", "chain")}
         print(f"{len(body['flows']):3} {entry.origin:9} {entry.name[:60]:60} {failed[:80] or means}", flush=True)
     cluster.stop()
+
+
+def record_equal(path: Path = EQUAL, source: Path = FILE) -> None:
+    """The flows of `source` again, each with the budget at which it reads as many bytes as the control, its index counted."""
+    recorded = read_file(source)
+    body = read_file(path) if path.exists() else {**recorded, "environment": machine(1), "control": CONTROL, "flows": [],
+                                                  "refused": []}
+    stages = [make_stage(name, settings) for name, settings in STAGES.items() if name != "numerics"]
+    cluster, seen = LocalCluster(), {one["hash"] + one["name"] for one in body["flows"]}
+    for one in recorded["flows"]:
+        if one["hash"] + one["name"] in seen:
+            continue
+        entry, share = at_equal_bytes(entry_of(one))
+        failed, rows = measured(entry, stages, cluster)
+        body["flows"].append({**entry_json(entry, failed, rows), "share_of_allowance": share})
+        write(path, body)
+        print(f"{len(body['flows']):3} {share:5.2f} of the bytes  {entry.name[:60]:60} {failed[:80]}", flush=True)
+    cluster.stop()
+
+
+def entry_of(one: Mapping[str, Any]) -> Entry:
+    """A recorded flow, to be measured again."""
+    return Entry(name=one["name"], origin=one["origin"], graph=graph_of(one), point=OperatingPoint(**one["point"]))
+
+
+def at_equal_bytes(entry: Entry) -> tuple[Entry, float]:
+    """The same at equal bytes, and its bytes as a share of the control's; dense stays as it is."""
+    if entry.graph is None:
+        return entry, 1.0
+    model = find_checkpoint(POINT.model, POINT.engine).shape
+    shape = Shape(context=CONTEXT, layers=model.layers, kv_heads=model.kv_heads)
+    spent = spend(entry.graph, entry.point, shape, allowed_bytes(read(CONTROL), entry.point, shape))
+    return replace(entry, point=spent.point), spent.share
 
 
 def planned(body: Mapping[str, Any], wanted: int) -> Iterator[Entry]:
