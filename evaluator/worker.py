@@ -1,10 +1,15 @@
 """What runs beside the model: one engine, one job at a time, one answer a call. The same in-process and in an actor."""
+import ctypes
+import errno
+import faulthandler
 import os
 import signal
+import tempfile
 import traceback
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 
+from evaluator.processes import Process, find
 from evaluator.report import Status
 from evaluator.stage import Answered, Problem, Stage
 from vortex.config import OperatingPoint
@@ -14,6 +19,9 @@ from vortex.serving.engine import Engine
 
 EngineFactory = Callable[[str], Engine]
 _TRACE_LINES = 12
+_SUBREAPER = 36                           # of prctl(2)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_THE_MACHINE = ("No space left on device", "uncorrectable ECC error", "device is lost", "GPU is lost")
 
 
 class JobError(Exception):
@@ -37,6 +45,15 @@ class Job:
     done: Collection[tuple[str, int]] = field(default_factory=frozenset)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What a watchdog has to know: the process, its GPUs by the node's numbers, and the file of its last words."""
+
+    process: Process
+    gpu_ids: tuple[int, ...]
+    note: str
+
+
 class Worker:
     """prepare -> (begin -> next* -> close)*. The engine and its model are kept from job to job."""
 
@@ -45,18 +62,22 @@ class Worker:
         self._engine: Engine | None = None
         self._loaded: tuple[str, str] | None = None
         self._answers: Generator[Answered, None, None] | None = None
-        if in_actor:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)          # Ctrl-C reaches the whole group; it is the driver's
+        self._note = _last_words() if in_actor else ""
 
-    def prepare(self, point: OperatingPoint) -> None:
-        """Loads the engine and the model of `point` unless they are there. Raises VortexError: the user's to mend."""
+    def prepare(self, point: OperatingPoint) -> bool:
+        """Loads the engine and the model of `point`; false where they are there. Raises VortexError: the user's to mend,
+        and JobError where the machine is at fault."""
         wanted = (point.engine, point.model)
         if self._loaded == wanted:
-            return
+            return False
         self.stop()
         engine = self._make_engine(point.engine)
-        engine.start(point.model)
+        try:
+            engine.start(point.model)
+        except OSError as error:
+            raise _fault(error, Status.INFRASTRUCTURE) from error
         self._engine, self._loaded = engine, wanted
+        return True
 
     def begin(self, job: Job) -> None:
         """Gives the flow to the engine and stands ready. Raises JobError (compile)."""
@@ -84,9 +105,11 @@ class Worker:
             self._answers.close()
         self._answers = None
 
-    def place(self) -> tuple[str, int]:
-        """The machine and the process: what a watchdog has to know."""
-        return os.uname().nodename, os.getpid()
+    def place(self) -> Place:
+        """Where this is, in an actor."""
+        process = find(os.getpid())
+        assert process is not None, "this process is there"
+        return Place(process=process, gpu_ids=_gpu_ids(), note=self._note)
 
     def stop(self) -> None:
         """Ends the engine."""
@@ -96,7 +119,26 @@ class Worker:
         self._engine = self._loaded = None
 
 
+def _last_words() -> str:
+    """Makes an actor's process ready: its last words go to a file, what it starts stays its own, and Ctrl-C, which reaches
+    the whole group, is the driver's. A process that ends by its own fault has words; one that is killed has none."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    handle, path = tempfile.mkstemp(prefix="vortex-note-")
+    faulthandler.enable(handle, all_threads=False)
+    return path
+
+
+def _gpu_ids() -> tuple[int, ...]:
+    """Those that the worker was given, where they are told by number."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return tuple(int(name) for name in names if name.isdecimal())
+
+
 def _fault(error: Exception, status: Status) -> JobError:
+    full = isinstance(error, OSError) and error.errno in _FULL
+    if full or any(words in str(error) for words in _OF_THE_MACHINE):
+        return JobError(Status.INFRASTRUCTURE, "disk-full" if full else "machine", f"{type(error).__name__}: {error}")
     if isinstance(error, VortexError):
         return JobError(status, error.code, error.report())
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):

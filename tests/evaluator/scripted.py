@@ -1,6 +1,10 @@
 """A stage whose every move is written down in its problems, and an engine for it: to try the funnel and the cluster."""
+import errno
 import os
 import re
+import signal
+import subprocess
+import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -115,6 +119,16 @@ def misbehave(how: str) -> None:
         raise MemoryError
     if how == "die":
         os.abort()
+    if how == "be killed":                                 # as by a machine that runs out of memory
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "be stopped":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if how == "fill the disk":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if how == "start one that eats":                       # as a server does, in a session of its own
+        code = "eaten = b'x' * (512 << 20); import time; time.sleep(600)"
+        subprocess.Popen(["setsid", "--fork", "python3", "-S", "-c", code])
+        time.sleep(600)
     if how.startswith("die once "):
         mark = Path(how.removeprefix("die once "))
         if not mark.exists():

@@ -38,7 +38,10 @@ def judge(cluster: Cluster, script: Script, name: str = "recent") -> tuple[Repor
     ("eat", 60.0, Status.MEMORY, "out-of-memory"),
     ("raise", 60.0, Status.CRASH, "ZeroDivisionError"),
     ("eat all", 60.0, Status.MEMORY, "out-of-memory"),
-    ("die", 60.0, Status.INFRASTRUCTURE, "worker-lost"),
+    ("die", 60.0, Status.CRASH, "worker-died"),
+    ("be killed", 60.0, Status.INFRASTRUCTURE, "worker-lost"),
+    ("be stopped", 60.0, Status.INFRASTRUCTURE, "worker-lost"),
+    ("fill the disk", 60.0, Status.INFRASTRUCTURE, "disk-full"),
 ])
 def test_a_bad_candidate_is_named_and_the_next_one_runs(cluster: Cluster, move: str, timeout_s: float, status: Status,
                                                         code: str) -> None:
