@@ -106,6 +106,12 @@ def compare(engine: Engine, graph: Graph, point: OperatingPoint, problems: Seque
             tolerance: float) -> Iterator[Answered]:
     """Serves `problems` as one batch under `graph` and yields the tally of each, in order."""
     requests = [_request(engine, problem, seed) for seed, problem in enumerate(problems)]
+    yield from compared(engine, graph, point, requests, tolerance)
+
+
+def compared(engine: Engine, graph: Graph, point: OperatingPoint, requests: Sequence[Request],
+             tolerance: float) -> Iterator[Answered]:
+    """The same of requests that are written."""
     with engine.record("qkv") as recording:
         list(engine.generate(requests))
     rounding = torch.finfo(reference.ROUNDED_TO[point.dtype]).eps
