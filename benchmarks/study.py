@@ -2,24 +2,29 @@
 
     python benchmarks/study.py record     # rows of all flows on the real tasks; goes on where it stood
     python benchmarks/study.py equal      # the same at the bytes of the control
+    python benchmarks/study.py proxies    # the cheap figures of the same flows
+    python benchmarks/study.py rank       # how well these rank those: docs/proxies.md and its pictures
     python benchmarks/study.py speed      # adds timed rows: on a quiet machine
 """
 import argparse
 
 import torch
 from study_flows import EVOLVED, record, record_equal
+from study_proxies import measure_all
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("record", "equal"))
+    parser.add_argument("what", choices=("record", "equal", "proxies"))
     parser.add_argument("--evolved", type=int, default=EVOLVED, help="how many evolved flows")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.what == "record":
         record(wanted=options.evolved)
-    else:
+    elif options.what == "equal":
         record_equal()
+    else:
+        measure_all()
 
 
 if __name__ == "__main__":

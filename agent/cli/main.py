@@ -36,10 +36,11 @@ COMMANDS = {
     "calibrate": "The parameter file of a flow that needs a model's own numbers.",
     "prompt": "What a language model would be told now.",
     "mcp": "Serve a campaign's tools to a coding agent (Model Context Protocol).",
+    "trace": "What attention saw in dense runs: captured, and profiled.",
     "bench": "A server under load, and decode steps over batch and context: dense against a flow.",
     "doctor": "What is installed and usable here.",
 }
-GROUPS = ("bench",)                       # of commands below them
+GROUPS = ("bench", "trace")              # of commands below them
 
 
 def application(wanted: str) -> typer.Typer:

@@ -6,25 +6,16 @@ tokens up to the last captured step, V words of the vocabulary.
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from evaluator.traces.prompts import Prompt, Steps
 from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.serving.engine import Engine, Path, Replays, Request
 
 LEAST_TOKENS = 3                          # a path of fewer has no decode step that predicts one of its tokens
-Steps = int | Literal["every"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prompt:
-    """What is asked: an id without the answer, the prompt's text, and how many tokens may be said."""
-
-    id: str
-    text: str
-    max_new_tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)

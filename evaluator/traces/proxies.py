@@ -9,11 +9,10 @@ import torch
 from evaluator.traces.allowance import Spending, allowed_bytes, spend
 from evaluator.traces.capture import Trajectory
 from evaluator.traces.divergence import divergence
-from evaluator.traces.names import OFFLINE, REPLAYED
 from evaluator.traces.offline import Truth, means, offline, truth
 from vortex.compiler.cost import Shape
 from vortex.config import OperatingPoint
-from vortex.ir import Graph
+from vortex.ir import Geometry, Graph
 from vortex.serving.engine import Engine, Replays
 
 ROUND_TO = 128                            # tokens: budgets are made for lengths rounded up, so that paths share a point
@@ -40,6 +39,12 @@ class Traces:
         if one.id not in self._truths:
             self._truths[one.id] = truth(one, self.block_size)
         return self._truths[one.id]
+
+    @property
+    def geometry(self) -> Geometry:
+        """What flows are traced for on this model."""
+        _, _, _, group, channels = self.trajectories[0].q.shape
+        return Geometry(block_size=self.block_size, head_dim=channels, group=group)
 
     def shape(self, one: Trajectory) -> Shape:
         """What its last step is priced at."""
@@ -85,6 +90,3 @@ def replayed(traces: Traces, engine: Engine, graph: Graph, points: Sequence[Oper
             assert dense is not None
             found[index] = divergence(dense, torch.log_softmax(own, dim=-1))
     return found
-
-
-__all__ = ["OFFLINE", "REPLAYED", "Figures", "Traces", "measure"]

@@ -1,5 +1,6 @@
 """Traces on disk: a safetensors file a trajectory, and a manifest that says what they are of."""
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -11,7 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from evaluator.traces.capture import Prompt, Steps, Trajectory
+from evaluator.traces.capture import Trajectory
+from evaluator.traces.prompts import Prompt, Steps
 from vortex.errors import VortexError
 from vortex.serving import engine as serving
 from vortex.serving.checkpoint import ModelShape
@@ -69,6 +71,15 @@ def check_free(folder: Path, force: bool) -> None:
         raise TraceError(f"{folder} is not empty", hint="Give another folder, or --force to replace the traces in it.")
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise TraceError(f"{folder} holds something else than traces", hint="Give another folder: this one is not replaced.")
+
+
+def check_room(folder: Path, expected: int) -> None:
+    """Raises TraceError where the disk has less room than traces of `expected` bytes take."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if expected > free:
+        raise TraceError(f"the traces may take {expected:,} bytes, and {free:,} are free at {there}",
+                         hint="Take fewer --samples or --steps, or a smaller --window.")
 
 
 def write(folder: Path, manifest: Manifest, trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
