@@ -1,11 +1,11 @@
 """The funnel: stages in order, ever dearer; each row written as it comes, each verdict drawn from rows alone."""
-import math
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from evaluator.cluster import Runner
+from evaluator.guard import row_fault
 from evaluator.report import Report, Row, StageResult, Status
 from evaluator.stage import Context, Problem, Rival, Stage
 from evaluator.worker import JobError
@@ -159,7 +159,8 @@ def _refused(stage: str, refusal: VortexError) -> StageResult:
 
 
 def _sane(row: Row) -> Row:
-    """A score that is no number is the candidate's doing: nothing of it is kept. Raises JobError."""
-    if not math.isfinite(row.score):
-        raise JobError(Status.HACK, "not-a-number", f"problem {row.problem} was scored {row.score}")
+    """Figures that are none are the candidate's doing: nothing of the row is kept. Raises JobError."""
+    fault = row_fault(row)
+    if fault:
+        raise JobError(Status.HACK, "not-a-number", fault)
     return row

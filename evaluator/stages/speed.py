@@ -1,4 +1,5 @@
 """Decode speed: forced decode at fixed shapes, each repeat beside the engine's own dense decode in the same lease."""
+import math
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -80,7 +81,8 @@ class SpeedStage(Usual):
 
     def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         """See Stage."""
-        ratio = answered.data[_DENSE] / answered.data[_FLOW]
+        dense_ms, flow_ms = answered.data[_DENSE], answered.data[_FLOW]
+        ratio = dense_ms / flow_ms if min(dense_ms, flow_ms) > 0 else math.nan       # what no clock gives is no figure
         return Row(stage=NAME, problem=problem.id, repeat=answered.repeat, score=ratio, seconds=answered.seconds,
                    data=answered.data)
 
@@ -100,15 +102,22 @@ def _milliseconds(rows: Sequence[Row], which: str) -> Estimate:
     return statistics.median_ratio(statistics.per_repeat(rows, lambda row: float(row.data[which])))
 
 
-def _bytes(graph: Graph | None, point: OperatingPoint, problem: Problem) -> dict[str, int]:
-    """Bytes of K, V, summaries and state that a step of the batch reads, and those of dense decode."""
+def _bytes(graph: Graph | None, point: OperatingPoint, problem: Problem) -> dict[str, Any]:
+    """Bytes of K, V, summaries and state that a step of the batch reads, those of dense decode, and guard.step_floor."""
     from vortex.serving.checkpoint import find_checkpoint  # on the worker, which has loaded transformers already
 
     model = find_checkpoint(point.model, point.engine).shape
     shape = Shape(context=problem.ask["context"], layers=model.layers, kv_heads=model.kv_heads)
     geometry, batch = model.geometry(point.block_size), problem.ask["batch"]
     return {"bytes_per_step": batch * cost(graph, point, geometry, shape).bytes_per_step,
-            "dense_bytes_per_step": batch * cost(None, point, geometry, shape).bytes_per_step}
+            "dense_bytes_per_step": batch * cost(None, point, geometry, shape).bytes_per_step,
+            **guard.step_floor(graph, point, geometry, shape, batch, _device())}
+
+
+def _device() -> str:
+    import torch  # on the worker: a campaign is read without it
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def _threads() -> int:
