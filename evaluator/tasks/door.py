@@ -13,6 +13,8 @@ from vortex.errors import CampaignError
 FAMILIES: Mapping[str, str] = {
     "math": "evaluator.tasks.maths",
     "file": "evaluator.tasks.own",
+    "ruler": "evaluator.tasks.ruler.family",
+    "ruler-faithful": "evaluator.tasks.ruler.faithful",
 }
 
 

@@ -27,9 +27,9 @@ def read_file(path: str) -> list[Record]:
     return list(_lines(file))
 
 
-def read_hub(name: str, split: str, revision: str | None = None) -> list[Record]:
+def read_hub(name: str, split: str, revision: str | None = None, config: str | None = None) -> list[Record]:
     """The records of a data set of the hub, from its cache where it lies there. Raises CampaignError, MissingExtra."""
-    return _loaded(f"the data set {name}", name, split=split, revision=revision)
+    return _loaded(f"the data set {name}", name, name=config, split=split, revision=revision)
 
 
 def _lines(file: Path) -> Iterator[Record]:
@@ -49,14 +49,14 @@ def _lines(file: Path) -> Iterator[Record]:
         yield record
 
 
-def _loaded(told: str, name: str, **how: Any) -> list[Record]:
+def _loaded(told: str, path: str, **how: Any) -> list[Record]:
     try:
         import datasets  # most of a second, and only some tasks are read with it
     except ImportError as error:
         raise MissingExtra("datasets is not installed", hint='pip install "vortex-platform[tasks]"') from error
     try:
         with _quiet(datasets):
-            return [dict(record) for record in datasets.load_dataset(name, **how)]
+            return [dict(record) for record in datasets.load_dataset(path, **how)]
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CampaignError(f"cannot load {told}: {first}", hint=HUB_DOWN) from error

@@ -25,6 +25,10 @@ class Kind(Protocol):
     """One of the thirteen tasks; its prompt grows with the units of its haystack."""
 
     @property
+    def name(self) -> str:
+        """As RULER calls it."""
+
+    @property
     def budget(self) -> int:
         """Tokens to be generated."""
 

@@ -51,6 +51,14 @@ def published(tokens: Tokens, limit: int, increment: int) -> Fit:
     return Fit(found, per_unit)
 
 
+def climbed(tokens: Tokens, limit: int, first: int, increment: int) -> Fit:
+    """The search of the published generator for coded words: up from `first` by increments, back by one."""
+    units = first
+    while tokens(units) < limit:
+        units += increment
+    return Fit(units - increment, limit / units)
+
+
 def settled(tokens: Tokens, limit: int, fit: Fit, least: int) -> int:
     """The units of one sample: those that fit a typical one, moved by what this one has too many or too few tokens.
 

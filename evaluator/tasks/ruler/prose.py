@@ -90,13 +90,13 @@ def _choices(slot: str) -> tuple[str, ...]:
     return tuple(" ".join(part.split()) for part in (text.split("|") if "|" in text else text.split()))
 
 
-_WORDS = {slot: _choices(slot) for slot in _SLOTS}
+WORDS = {slot: _choices(slot) for slot in _SLOTS}
 
 
 def sentences(rng: Random) -> Iterator[str]:
     """Without end."""
     while True:
-        people = dict(zip(("a_person", "b_person"), rng.sample(_WORDS["person"], 2), strict=True))
+        people = dict(zip(("a_person", "b_person"), rng.sample(WORDS["person"], 2), strict=True))
         for form in rng.sample(_FORMS, _SCENE):
             yield _BEFORE_VOWEL.sub(r"\1n ", form.format_map(_Filling(rng, people)))
 
@@ -119,9 +119,9 @@ class _Filling(dict[str, str]):
         if slot == "crops":
             return rng.choice(_MEASURES)
         if slot == "belief_capital":
-            belief = rng.choice(_WORDS["belief"])
+            belief = rng.choice(WORDS["belief"])
             return belief[0].upper() + belief[1:]
-        return rng.choice(_WORDS[slot.rstrip("2")])
+        return rng.choice(WORDS[slot.rstrip("2")])
 
 
 def words(rng: Random, count: int) -> list[str]:
