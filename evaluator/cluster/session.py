@@ -1,12 +1,10 @@
 """A Ray that is ours or that runs elsewhere: its nodes, actors on them, a warden for each, and the certain end of all."""
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 from evaluator import processes
@@ -17,6 +15,7 @@ from evaluator.cluster.pool import Node
 from evaluator.cluster.settings import ClusterSettings
 from evaluator.cluster.warden import Reading, Warden
 from evaluator.processes import Process
+from evaluator.reaper import Reaper
 from vortex.errors import EngineError, MissingExtra
 
 _START_S = 60.0
@@ -30,8 +29,8 @@ class Session:
         self.ray: Any = None
         self._code: Any = None
         self._node = ""
-        self._reaper: subprocess.Popen[bytes] | None = None
-        self._own = Warden(self._tell)
+        self._reaper: Reaper | None = None
+        self._own: Warden | None = None
         self._wardens: dict[str, RemoteWarden] = {}
         self._lock = threading.Lock()
 
@@ -52,7 +51,8 @@ class Session:
         except (OSError, ConnectionError, RuntimeError, TimeoutError) as error:
             hint = "`ray stop` ends what an earlier run left." if own else "Is there a Ray at that address, of the same version?"
             raise EngineError(f"Ray did not start: {error}", hint=hint) from error
-        self._reaper = _start_reaper(processes.tree([_this()]) - before)
+        self._reaper = Reaper(processes.tree([_this()]) - before)
+        self._own = Warden(self._reaper)
         self._node = self.ray.get_runtime_context().get_node_id()
         self._code = None if own else self.ray.put(packed())
 
@@ -61,8 +61,7 @@ class Session:
         if self.ray is not None:
             self.ray.shutdown()
         if self._reaper is not None:
-            self._reaper.kill()
-            self._reaper.wait()
+            self._reaper.stop()
         self._reaper = None
 
     def nodes(self) -> list[Node]:
@@ -82,7 +81,7 @@ class Session:
 
     def warden(self, node: str) -> "Warden | RemoteWarden":
         """Who watches the workers of that node."""
-        if node == self._node:
+        if node == self._node and self._own is not None:
             return self._own
         with self._lock:
             if node not in self._wardens:
@@ -93,12 +92,6 @@ class Session:
         """Another warden will be made for that node, if it is asked for one."""
         with self._lock:
             self._wardens.pop(node, None)
-
-    def _tell(self, found: Process) -> None:
-        if self._reaper is not None and self._reaper.stdin is not None:
-            with suppress(OSError):
-                self._reaper.stdin.write(b"%d %d\n" % (found.pid, found.started))
-                self._reaper.stdin.flush()
 
 
 class RemoteWarden:
@@ -169,10 +162,3 @@ def _this() -> Process:
     found = processes.find(os.getpid())
     assert found is not None, "this process is there"
     return found
-
-
-def _start_reaper(members: set[Process]) -> subprocess.Popen[bytes]:
-    """See evaluator/reaper.py. In a session of its own, which no Ctrl-C reaches; only this process holds the pipe."""
-    root = str(Path(processes.__file__).parents[1])
-    command = [sys.executable, "-S", "-m", "evaluator.reaper", *(str(one.pid) for one in sorted(members))]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env={**os.environ, "PYTHONPATH": root})

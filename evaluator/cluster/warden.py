@@ -1,12 +1,13 @@
 """What watches the workers of one node and ends them: in the driver for its own node, an actor on every other."""
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from evaluator import processes
 from evaluator.cluster.devices import gpus
 from evaluator.processes import Process
+from evaluator.reaper import Reaper
 
 GONE_S = 1.0                  # killing and making sure of it: with the interval of watching, under two seconds
 _TREE_S = 1.0                 # how often children are looked for; the memory of known ones is read each time
@@ -31,15 +32,16 @@ class _Ward:
 
 
 class Warden:
-    """Knows of each worker everything that it started, orphans included. `tell` hears of every process that is found."""
+    """Knows of each worker everything that it started, orphans included, and tells the reaper of it."""
 
-    def __init__(self, tell: Callable[[Process], None] | None = None) -> None:
+    def __init__(self, reaper: Reaper | None = None) -> None:
         self._wards: dict[Process, _Ward] = {}
-        self._tell = tell
+        self._reaper = reaper or Reaper()
 
     def take(self, worker: Process, gpu_ids: Sequence[int] = ()) -> None:
         """Watches a worker from now on; nothing is on its GPUs yet."""
         self._wards[worker] = _Ward(worker, _used(gpu_ids))
+        self._reaper.tell(worker)
 
     def read(self, worker: Process) -> Reading:
         """How it stands with a worker; state "" for one that is gone."""
@@ -71,8 +73,7 @@ class Warden:
             return
         found = processes.tree({ward.root, *ward.members})
         for one in sorted(found - ward.members):
-            if self._tell is not None:
-                self._tell(one)
+            self._reaper.tell(one)
         ward.members, ward.looked = found, now
 
 

@@ -74,6 +74,7 @@ class Script(Usual):
     gate: float = 0.0
     timeout_s: float = 60.0
     log: list[str] = field(default_factory=list)               # of runs in this process
+    pace_s: float = 0.0
 
     def problems(self, point: OperatingPoint) -> Sequence[Problem]:
         return [Problem(id=f"task/{i}", ask={"move": move}) for i, move in enumerate(self.moves)]
@@ -85,6 +86,7 @@ class Script(Usual):
                 continue
             move = problem.ask["move"]
             self.log.append(problem.id)
+            time.sleep(self.pace_s)
             if isinstance(move, str):
                 misbehave(move)
             score = 1.0 if isinstance(move, str) else move
@@ -125,6 +127,12 @@ def misbehave(how: str) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
     if how == "fill the disk":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if how.startswith("fill once "):
+        mark, disk = (Path(word) for word in how.removeprefix("fill once ").split())
+        if not mark.exists():
+            mark.touch()
+            with Path(disk / mark.name).open("wb") as file:
+                file.write(b"x" * (2 << 20))
     if how == "start one that eats":                       # as a server does, in a session of its own
         code = "eaten = b'x' * (512 << 20); import time; time.sleep(600)"
         subprocess.Popen(["setsid", "--fork", "python3", "-S", "-c", code])
