@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from agent.claims import Claim
 from agent.cli.text import columns
 from agent.fences import blocks
-from agent.judge import load_untrusted
+from agent.untrusted import load_untrusted
 from search.candidate import DENSE, Candidate, Entry, FlowRecord
 from vortex import flows
 from vortex.config import OperatingPoint
@@ -56,7 +56,7 @@ class Submission:
 
 
 Submit: TypeAlias = Callable[[Submission], str]
-# (text, path, parameters) as a flow's record, and why it is none; it evaluates the text in a limited child.
+# (text, path, parameters) as a flow's record, and why it is none; it evaluates the text in the sandbox.
 Load: TypeAlias = Callable[[str, str, Sequence[Parameter]], tuple[FlowRecord, VortexError | None]]
 
 

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 from agent.cli.text import columns
 from agent.tools.bench import Bench, Flow, ToolError
+from agent.untrusted import load_untrusted
 from vortex import child, flows
-from vortex.compiler.front import load
 from vortex.config import OperatingPoint
 from vortex.errors import VortexError
 from vortex.ir import Geometry, Graph
@@ -60,8 +60,11 @@ def recorded(block_size: int) -> tuple[Geometry, tuple[Event, ...]]:
 
 
 def _recall(source: str, path: str, geometry: Geometry, flow: Flow, point: OperatingPoint, events: tuple[Event, ...]) -> Recall:
-    return child.run(_measure, source, path, geometry, flow.parameters, point, events,
-                     wall_s=MEASURE_WALL_S, memory_bytes=MEMORY_BYTES)
+    record, refusal = load_untrusted(path, source, geometry, flow.parameters)
+    if refusal is not None:
+        raise refusal
+    assert record.graph is not None
+    return child.run(_measure, record.graph, point, events, wall_s=MEASURE_WALL_S, memory_bytes=MEMORY_BYTES)
 
 
 def _record(block_size: int) -> tuple[Geometry, tuple[Event, ...]]:
@@ -86,8 +89,7 @@ def _record(block_size: int) -> tuple[Geometry, tuple[Event, ...]]:
     return engine.geometry(block_size), found
 
 
-def _measure(source: str, path: str, geometry: Geometry, parameters: Any, point: OperatingPoint,
-             events: tuple[Event, ...]) -> Recall:
+def _measure(graph: Graph, point: OperatingPoint, events: tuple[Event, ...]) -> Recall:
     """In the child. Rows are (request, layer, kv head); layers that the point keeps dense are left out."""
     import torch  # as above
 
@@ -95,7 +97,6 @@ def _measure(source: str, path: str, geometry: Geometry, parameters: Any, point:
     from vortex.step import select_blocks
 
     torch.set_num_threads(1)
-    graph: Graph = load(source, path, geometry, parameters=parameters)
     shares, attended, blocks = [], 0, 0
     for event in events:
         if point.mode(event["layer"]) != "select":
@@ -103,7 +104,7 @@ def _measure(source: str, path: str, geometry: Geometry, parameters: Any, point:
         q, k, v = (torch.from_numpy(event[name]) for name in "qkv")
         taken = select_blocks(graph, q.reshape(1, -1, q.shape[-1]), [k], [v], point, layer=event["layer"],
                               seeds=[event["seed"]]).blocks[0]
-        mass = block_mass(q, k.transpose(0, 1), geometry.block_size)
+        mass = block_mass(q, k.transpose(0, 1), graph.geometry.block_size)
         shares += [float(row[list(chosen)].sum()) for row, chosen in zip(mass, taken, strict=True)]
         attended, blocks = attended + sum(map(len, taken)), blocks + mass.numel()
     if not shares:
