@@ -1,55 +1,58 @@
-"""What the stages that grade generated text share: problems from presets, fixed chunks, a gate, an early stop."""
+"""What the stages that grade generated text share: problems from tasks, a gate, a race, figures beside accuracy."""
 from collections import Counter
 from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import zip_longest
 from typing import Annotated, Any, TypeAlias
-from zlib import crc32
 
 from pydantic import Field
 
-from evaluator import statistics
-from evaluator.report import Estimate, Row, StageResult, Status
+from evaluator import guard, metrics, statistics
+from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
+from evaluator.stages.serving import served
 from evaluator.stages.settings import Gate, StageSettings
 from evaluator.tasks.door import find_task
+from evaluator.tasks.parts import RANGE
 from evaluator.tasks.reader import Reader
-from evaluator.tasks.task import Sample
+from evaluator.tasks.task import Grade, Sample
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError
 from vortex.ir import Graph
-from vortex.serving.engine import Completion, Engine, Request, Tokenizer
+from vortex.serving.engine import Engine
 
 Tasks: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+_GREEDY = {"temperature": 0.0, "top_p": 1.0, "top_k": 0}
 
 
 class AccuracySettings(StageSettings):
     """`samples` problems of each of `tasks` (see evaluator/tasks/door.py), drawn from `seed`; `gate` is a sentence, see Gate.
 
-    Each problem is asked `repeats` times. `thinking` is asked of models that have the two modes.
+    Each problem is asked `repeats` times. `thinking` is asked of models that have the two modes. Answers are scored as
+    well as if cut at each of `caps` tokens. A candidate whose chance to reach the frontier falls under `race` is stopped.
     """
 
     tasks: Tasks
-    samples: Annotated[int, Field(ge=1)] = 16
-    seed: int = 20_000
-    repeats: Annotated[int, Field(ge=1)] = 1
+    samples: Count = 16
+    seed: Annotated[int, Field(ge=0, lt=RANGE)] = 20_000
+    repeats: Count = 1
     temperature: Annotated[float, Field(ge=0)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=0)] = 0
-    max_new_tokens: Annotated[int | None, Field(ge=1)] = None          # in place of the task's own
+    max_new_tokens: Count | None = None                                # in place of the task's own
+    caps: tuple[Count, ...] = ()
     thinking: bool | None = None
     gate: str = ""
-    chunk: Annotated[int, Field(ge=1)] = 32                # problems the engine serves at a time
+    race: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    chunk: Count = 32                                                  # answers that the engine works on at a time
 
 
 @dataclass(frozen=True)
 class AccuracyStage(Usual):
-    """Generates greedily, graded in the driver. `name` is the stage, and the metric it yields.
-
-    The engine serves fixed chunks of problems: one that was begun is run again whole and only what is missing is
-    yielded, so tokens do not depend on where an earlier run was cut off.
-    """
+    """`name` is the stage, and the metric it yields. Graded in the driver."""
 
     name: str
     settings: AccuracySettings
@@ -59,66 +62,108 @@ class AccuracyStage(Usual):
     def timeout_s(self) -> float:
         return self.settings.timeout_s
 
+    def seeded(self, seed: int) -> "AccuracyStage":
+        """The same on the problems of another seed (see evaluator/tasks/parts.py)."""
+        return replace(self, settings=self.settings.model_copy(update={"seed": seed}))
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """By task, what tells its contents from others of this name."""
+        return {(task := find_task(name)).name: task.fingerprint() for name in self.settings.tasks}
+
     def problems(self, point: OperatingPoint) -> Sequence[Problem]:
         """The tasks take turns, so that a cut-off run has seen a little of each."""
-        by_task = [self._samples(task, point) for task in self.settings.tasks]
         return [Problem(id=sample.id, ask=self._ask(sample), repeats=self.settings.repeats)
-                for turn in zip_longest(*by_task) for sample in turn if sample is not None]
+                for turn in zip_longest(*self._samples(point).values()) for sample in turn if sample is not None]
 
-    def _samples(self, task: str, point: OperatingPoint) -> Sequence[Sample]:
-        return _samples(task, self.settings.seed, self.settings.samples, Reader.of(point, self.settings.thinking))
+    def _samples(self, point: OperatingPoint) -> Mapping[str, Sequence[Sample]]:
+        own = self.settings
+        reader = Reader.of(point, own.thinking)
+        return {task: _samples(task, own.seed, own.samples, reader, own.max_new_tokens) for task in own.tasks}
 
     def _ask(self, sample: Sample) -> Mapping[str, Any]:
         own = self.settings
-        drawn = {name: value for name in ("temperature", "top_p", "top_k")
-                 if (value := getattr(own, name)) != type(own).model_fields[name].default}
-        return {"prompt": sample.prompt, "max_new_tokens": own.max_new_tokens or sample.max_new_tokens, **drawn}
+        limit = own.max_new_tokens or sample.max_new_tokens
+        drawn: dict[str, Any] = {name: value for name, usual in _GREEDY.items() if (value := getattr(own, name)) != usual}
+        if own.temperature:
+            drawn["seed"] = blake2b(sample.id.encode(), digest_size=8).hexdigest()        # an id holds the stage's seed
+        if caps := [cap for cap in own.caps if cap < limit]:
+            drawn["caps"] = caps
+        return {"prompt": sample.prompt, "max_new_tokens": limit, **drawn}
 
     def run(self, engine: Engine, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
             done: Collection[tuple[str, int]]) -> Generator[Answered, None, None]:
         """See Stage."""
-        size = self.settings.chunk
-        for chunk in (problems[first:first + size] for first in range(0, len(problems), size)):
-            asked = {_key(problem, repeat): (problem, repeat) for problem in chunk for repeat in range(problem.repeats)}
-            missing = {key for key, (problem, repeat) in asked.items() if (problem.id, repeat) not in done}
-            if missing:
-                completions = engine.generate([_request(key, problem, engine.tokenizer) for key, (problem, _) in asked.items()])
-                yield from (_answered(c, asked[c.id], engine.tokenizer) for c in completions if c.id in missing)
+        return served(engine, problems, done, self.settings.chunk)
 
     def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
-        """See Stage."""
-        task = problem.id.split("/")[0]
-        sample = next(s for s in self._samples(task, point) if s.id == problem.id)
-        grade = find_task(task).grade(sample, str(answered.data["text"]))
+        """A fault of the output scores nothing, whatever a grader would find in it."""
+        label = problem.id.split("/")[0]
+        name = next(name for name in self.settings.tasks if find_task(name).name == label)
+        sample = next(sample for sample in self._samples(point)[name] if sample.id == problem.id)
+        text, cuts = str(answered.data["text"]), answered.data.get("cuts", {})
+        fault = guard.output_fault(text, answered.data["tokens"], answered.data["finish"])
+        grade = Grade(0.0, 0.0) if fault else find_task(name).grade(sample, text)
+        at = {cap: find_task(name).grade(sample, text[:letters]).score for cap, letters in cuts.items()}
+        told = {**grade.facts, **({"fault": fault} if fault else {}), **({"at": at} if at else {})}
+        data = {**answered.data, **({"grade": told} if told else {})}
         return Row(stage=self.name, problem=problem.id, repeat=answered.repeat, score=grade.score, exact=grade.exact,
-                   seconds=answered.seconds, data=answered.data)
+                   seconds=answered.seconds, data=data)
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
-        """See Stage."""
+        """See Stage. Facts: accuracy by task, the smallest difference it can see, those of evaluator/metrics.py."""
         estimate = statistics.mean_of_tasks(rows)
-        by_task = {task.split("/")[1]: statistics.mean(s) for task, s in statistics.scores_by_task(rows).items()}
-        facts = {"by_task": {task: _plain(e) for task, e in by_task.items()},
-                 "exact": sum(row.exact for row in rows) / len(rows)}
-        whole = len(rows) == self._total(context.point)
-        threshold = self._threshold(context)
-        status, code, message = Status.OK, "", ""
-        if estimate.value < threshold or not whole:
-            status, code = (Status.GATE if whole else Status.STOPPED), "below-gate"
-            message = (f"{self.name} {estimate.value:.3f} over {len(rows)} problems; "
-                       f"the gate {self.gate} asks for {threshold:.3f}")
+        status, code, message = self._verdict(rows, context)
         return StageResult(stage=self.name, status=status, code=code, message=message, metrics={self.name: estimate},
-                           facts=facts)
+                           facts=self._facts(rows, context))
+
+    def _facts(self, rows: Sequence[Row], context: Context) -> Mapping[str, Any]:
+        by_task = {task.split("/")[1]: statistics.mean(s) for task, s in statistics.scores_by_task(rows).items()}
+        problems, repeats = len(metrics.by_problem(rows)), self.settings.repeats
+        dense = rows if context.is_dense else context.dense
+        share = None if context.is_dense else metrics.of_dense(self.name, rows, context.dense)
+        return {"by_task": {task: metrics.plain(e) for task, e in by_task.items()},
+                "exact": sum(row.exact for row in rows) / len(rows), "tasks": self.fingerprints(),
+                "detectable": statistics.detectable(dense or None, problems, repeats),
+                **({"of_dense": metrics.plain(share)} if share else {}),
+                **metrics.facts(rows, () if context.is_dense else context.dense, repeats)}
+
+    def _verdict(self, rows: Sequence[Row], context: Context) -> tuple[Status, str, str]:
+        whole, found = len(rows) >= self._total(context.point), statistics.mean_of_tasks(rows).value
+        if context.is_dense and whole and (silent := _at_chance(rows)):
+            return Status.GATE, "no-signal", (f"dense decode cannot be told from chance on {', '.join(silent)}: nothing can "
+                                              "be ranked by it. Take an easier task, a better model, or more samples.")
+        threshold = self._threshold(context)
+        if (found < threshold and whole) or self._beyond(rows, context):
+            return (Status.GATE if whole else Status.STOPPED), "below-gate", (
+                f"{self.name} {found:.3f} over {len(rows)} answers; the gate {self.gate} asks for {threshold:.3f}")
+        if not whole:
+            return Status.STOPPED, "no-chance", (f"{self.name} {found:.3f} over {len(rows)} of {self._total(context.point)} "
+                                                 f"answers: its chance of the frontier is under {self.settings.race:g}")
+        return Status.OK, "", ""
 
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
-        """True when the gate is out of reach even if every problem that is left were solved."""
+        """True when the gate is out of reach even if every problem that is left were solved; or the race is lost."""
+        return self._beyond(rows, context) or self._lost(rows, context)
+
+    def _beyond(self, rows: Sequence[Row], context: Context) -> bool:
         threshold = self._threshold(context)
         if threshold <= 0:
             return False
         lost = sum(1 - row.score for row in rows) / self._total(context.point)
         return 1 - lost < threshold - 1e-9
 
+    def _lost(self, rows: Sequence[Row], context: Context) -> bool:
+        """Asked after whole chunks alone: within one, short answers come first. Without speeds there is no race."""
+        own, left = self.settings, self._total(context.point) - len(rows)
+        timed = statistics.SPEED_STAGE in context.own
+        if not own.race or context.is_dense or context.control or not timed or not left or len(rows) % own.chunk:
+            return False
+        before = {row.problem for stage in statistics.ACCURACY_STAGES for row in context.own.get(stage, ())}
+        total = len(before) + self._total(context.point) // own.repeats
+        return statistics.chance_on_frontier({**context.own, self.name: rows}, context.rivals, total) < own.race
+
     def _total(self, point: OperatingPoint) -> int:
-        return sum(problem.repeats for problem in self.problems(point))
+        return self.settings.repeats * sum(map(len, self._samples(point).values()))
 
     def _threshold(self, context: Context) -> float:
         if self.gate is None or context.is_dense:
@@ -128,34 +173,24 @@ class AccuracyStage(Usual):
 
 def make_accuracy(name: str, settings: AccuracySettings) -> AccuracyStage:
     """Raises CampaignError for a task that does not exist, stands twice, or a gate that cannot be read."""
-    for task, times in Counter(settings.tasks).items():
-        find_task(task)
+    for task, times in Counter(find_task(task).name for task in settings.tasks).items():
         if times > 1:
             raise CampaignError(f"stage {name}: task {task} stands {times} times")
     return AccuracyStage(name, settings, Gate.parse(settings.gate) if settings.gate else None)
 
 
 @lru_cache(maxsize=64)
-def _samples(task: str, seed: int, count: int, reader: Reader) -> tuple[Sample, ...]:
+def _samples(task: str, seed: int, count: int, reader: Reader, limit: int | None) -> tuple[Sample, ...]:
     """In the driver alone: a stage that travels carries settings only. Raises CampaignError."""
-    return tuple(find_task(task).samples(seed, count, reader))
+    found = tuple(find_task(task).samples(seed, count, reader))
+    longest = max(found, key=lambda sample: len(sample.prompt)) if limit else None
+    if limit and longest and (tokens := reader.count(longest.prompt)) + limit > reader.max_tokens:
+        raise CampaignError(f"task {task}: {tokens:,} tokens of a prompt and {limit:,} new ones are more than the "
+                            f"{reader.max_tokens:,} of {reader.model}", hint="Lower max_new_tokens.")
+    return found
 
 
-def _key(problem: Problem, repeat: int) -> str:
-    return f"{problem.id}#{repeat}" if repeat else problem.id
-
-
-def _request(key: str, problem: Problem, tokenizer: Tokenizer) -> Request:
-    drawn = {name: value for name, value in problem.ask.items() if name != "prompt"}
-    return Request(id=key, tokens=tuple(tokenizer.encode(problem.ask["prompt"])), seed=crc32(key.encode()), **drawn)
-
-
-def _answered(completion: Completion, asked: tuple[Problem, int], tokenizer: Tokenizer) -> Answered:
-    data = {"text": tokenizer.decode(completion.tokens), "tokens": len(completion.tokens), "finish": completion.finish,
-            "prefill_s": completion.prefill_s, "decode_s": completion.decode_s}
-    problem, repeat = asked
-    return Answered(problem=problem.id, repeat=repeat, seconds=completion.prefill_s + completion.decode_s, data=data)
-
-
-def _plain(estimate: Estimate) -> Mapping[str, Any]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "count": estimate.count}
+def _at_chance(rows: Sequence[Row]) -> list[str]:
+    """Tasks whose interval reaches down to nothing, which is what guessing scores where answers are generated."""
+    scores = statistics.scores_by_task(rows)
+    return [task.split("/")[1] for task, each in scores.items() if statistics.mean(each).low <= 0]

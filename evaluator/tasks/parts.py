@@ -1,8 +1,9 @@
 """Which problems may be seen when: the seed says what a run is for, and so which part of a fixed data set it draws from.
 
-Seeds of the search, of confirmation and of the sealed set come from ranges of their own, so that no problem that is
-generated from a seed is met twice. A data set of a hundred problems or more is divided among the three by a keyed hash
-of each problem's text; a smaller one has too few, and is asked whole again with fresh draws of the model.
+Seeds of the search lie under RANGE, and those of the sealed set from 2 RANGE to 3 RANGE; all others are confirmation's.
+So no problem that is generated from a seed is met twice. A data set of a hundred problems or more is divided among the
+three by a keyed hash of each problem's text; a smaller one has too few, and is asked whole again with fresh draws of the
+model.
 """
 import hashlib
 from collections.abc import Sequence
@@ -13,29 +14,29 @@ from vortex.errors import CampaignError
 Part: TypeAlias = Literal["search", "confirm", "sealed"]
 RANGE = 1 << 32                       # seeds of a part
 DIVIDED_FROM = 100                    # problems
-_PARTS: tuple[Part, ...] = ("search", "confirm", "sealed")
+SEALED_AT = 2
 _SHARES: dict[Part, int] = {"search": 128, "confirm": 102, "sealed": 26}       # of the 256 values of a byte
 _KEY = b"vortex parts 1"
 Item = TypeVar("Item")
 
 
 def part_of_seed(seed: int) -> Part:
-    """Raises CampaignError for a seed outside of the three ranges."""
-    if not 0 <= seed < len(_PARTS) * RANGE:
+    """See above. Raises CampaignError for a negative one."""
+    if seed < 0:
         raise CampaignError(f"{seed} is no seed", hint=f"Seeds of a search are 0 to {RANGE - 1}.")
-    return _PARTS[seed // RANGE]
+    return "search" if seed < RANGE else "sealed" if seed // RANGE == SEALED_AT else "confirm"
 
 
 def seed_for(part: Part, secret: int) -> int:
     """The seed of a part that a secret number stands for."""
-    return _PARTS.index(part) * RANGE + secret % RANGE
+    return {"search": 0, "confirm": 1, "sealed": SEALED_AT}[part] * RANGE + secret % RANGE
 
 
 def part_of_problem(text: str) -> Part:
     """Of a problem in a data set that is divided: half search, two fifths confirm, a tenth sealed."""
     place = hashlib.blake2b(text.encode(), digest_size=1, key=_KEY).digest()[0]
-    for part in _PARTS:
-        place -= _SHARES[part]
+    for part, share in _SHARES.items():
+        place -= share
         if place < 0:
             return part
     raise AssertionError("the shares make a byte")
