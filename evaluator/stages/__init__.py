@@ -4,11 +4,11 @@ from typing import Any
 
 from evaluator.nearest import nearest
 from evaluator.stage import Stage, StageFactory
-from evaluator.stages import audit, chain, compile, confirm, numerics, reasoning, retrieval, speed, static
+from evaluator.stages import audit, chain, compile, confirm, numerics, reasoning, retrieval, speed, static, traces
 from vortex.errors import CampaignError
 
 STAGES: Mapping[str, StageFactory] = {
-    module.NAME: module.make for module in (static, compile, numerics, audit, retrieval, chain, reasoning, speed, confirm)
+    module.NAME: module.make for module in (static, compile, numerics, traces, audit, retrieval, chain, reasoning, speed, confirm)
 }
 
 
