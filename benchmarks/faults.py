@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from machine import record
+
 from tests.evaluator.faults import Tally, trial
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LOOK_S = 0.01
+_DEAD = "ZX"                              # zombies are nobody's parents
 
 
 @dataclass(frozen=True, order=True)
@@ -26,7 +27,7 @@ class Process:
     def lives(self) -> bool:
         """Whether it is more than a zombie."""
         found = _stat(self.pid)
-        return found is not None and found.started == self.started and found.state not in "ZX"
+        return found is not None and found.started == self.started and found.state not in _DEAD
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def tree(roots: Iterable[Process]) -> set[Process]:
     children: dict[int, list[Process]] = defaultdict(list)
     alive: dict[int, Process] = {}
     for pid in (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()):
-        if (found := _stat(pid)) is not None:
+        if (found := _stat(pid)) is not None and found.state not in _DEAD:
             alive[pid] = Process(pid, found.started)
             children[found.parent].append(alive[pid])
     left, members = [root for root in roots if alive.get(root.pid) == root], set[Process]()
