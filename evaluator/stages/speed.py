@@ -1,16 +1,21 @@
 """Decode speed: forced decode at fixed shapes, each repeat beside the engine's own dense decode in the same lease."""
 import math
+import os
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from evaluator import guard, statistics
+from evaluator import guard, metrics, statistics
 from evaluator.report import Estimate, Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.settings import StageSettings, read_settings
+from vortex.budget import num_blocks
+from vortex.compiler.bits import field_bytes
 from vortex.compiler.cost import Shape, cost
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
@@ -26,14 +31,18 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, int) else value
 
 
+Sizes: TypeAlias = Annotated[tuple[Positive, ...], BeforeValidator(_as_list), Field(min_length=1)]
+
+
 class SpeedSettings(StageSettings):
-    """`context` is a number of tokens, or a list of them; of `steps` timed ones the median counts, after `warmup`.
+    """`batch` requests of `context` tokens: numbers, or lists for all their pairs; of `steps` timed ones the median
+    counts, after `warmup`.
 
     Changing between flow and dense costs next to nothing: many short repeats see more of a busy machine than few long.
     """
 
-    batch: Positive = 8
-    context: Annotated[tuple[Positive, ...], BeforeValidator(_as_list), Field(min_length=1)] = (8192,)
+    batch: Sizes = (8,)
+    context: Sizes = (8192,)
     steps: Positive = 6
     warmup: Annotated[int, Field(ge=0)] = 1
     repeats: Annotated[int, Field(ge=2)] = 10
@@ -41,7 +50,7 @@ class SpeedSettings(StageSettings):
 
 @dataclass(frozen=True)
 class SpeedStage(Usual):
-    """One problem a context, one row a repeat: its score is the dense step's median over the flow's."""
+    """One problem a shape, one row a repeat: its score is the dense step's median over the flow's."""
 
     settings: SpeedSettings
     name: str = NAME
@@ -52,9 +61,8 @@ class SpeedStage(Usual):
 
     def problems(self, point: OperatingPoint) -> Sequence[Problem]:
         """See Stage."""
-        batch, repeats = self.settings.batch, self.settings.repeats
-        return [Problem(id=f"b{batch}-c{context}", ask={"batch": batch, "context": context}, repeats=repeats)
-                for context in self.settings.context]
+        return [Problem(id=f"b{batch}-c{context}", ask={"batch": batch, "context": context}, repeats=self.settings.repeats)
+                for batch, context in product(self.settings.batch, self.settings.context)]
 
     def run(self, engine: Engine, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
             done: Collection[tuple[str, int]]) -> Generator[Answered, None, None]:
@@ -62,22 +70,23 @@ class SpeedStage(Usual):
         threads = _threads()
         for flow in (graph, None) if len(done) < sum(p.repeats for p in problems) else ():
             engine.use(flow, point)
-            self._step_ms(engine, problems[0])                 # the first time is not like the others
+            self._steps_ms(engine, problems[0])                # the first time is not like the others
         for repeat in range(self.settings.repeats):
             for problem in (p for p in problems if (p.id, repeat) not in done):
                 order = (_DENSE, _FLOW) if repeat % 2 else (_FLOW, _DENSE)
-                data: dict[str, Any] = {}
+                steps_ms: dict[str, list[float]] = {}
                 for which in order:
                     engine.use(graph if which == _FLOW else None, point)
-                    data[which] = self._step_ms(engine, problem)
+                    steps_ms[which] = self._steps_ms(engine, problem)
+                data: dict[str, Any] = {which: median(steps) for which, steps in steps_ms.items()} | {"each": steps_ms}
                 data |= {**problem.ask, **_bytes(graph, point, problem), "threads": threads}
                 seconds = (data[_DENSE] + data[_FLOW]) * self.settings.steps / 1000
                 yield Answered(problem=problem.id, repeat=repeat, seconds=seconds, data=data)
 
-    def _step_ms(self, engine: Engine, problem: Problem) -> float:
+    def _steps_ms(self, engine: Engine, problem: Problem) -> list[float]:
         steps = self.settings.warmup + self.settings.steps
         times = engine.forced_decode(problem.ask["batch"], problem.ask["context"], steps)
-        return 1000 * median(times.seconds[self.settings.warmup:])
+        return [1000 * seconds for seconds in times.seconds[self.settings.warmup:]]
 
     def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         """See Stage."""
@@ -89,13 +98,24 @@ class SpeedStage(Usual):
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
         """Metrics: `speed`, and the two steps in ms, geometric means over the shapes."""
         speed = statistics.speed({NAME: rows})
-        metrics = {NAME: speed, _FLOW: _milliseconds(rows, _FLOW), _DENSE: _milliseconds(rows, _DENSE)}
-        first = rows[0].data
-        facts = {key: first[key] for key in ("batch", "bytes_per_step", "dense_bytes_per_step", "threads")}
-        facts["context"] = list(self.settings.context)
+        figures = {NAME: speed, _FLOW: _milliseconds(rows, _FLOW), _DENSE: _milliseconds(rows, _DENSE)}
+        first, batch = rows[0].data, self.settings.batch
+        facts = {key: first[key] for key in ("bytes_per_step", "dense_bytes_per_step", "threads")}
+        facts |= {"batch": batch[0] if len(batch) == 1 else list(batch), "context": list(self.settings.context),
+                  "shapes": {shape: _shape(repeats) for shape, repeats in metrics.by_problem(rows).items()}}
         doubt = "" if context.is_dense else guard.beyond_roofline(speed, rows)
         status, code = (Status.HACK, "beyond-roofline") if doubt else (Status.OK, "")
-        return StageResult(stage=NAME, status=status, code=code, message=doubt, metrics=metrics, facts=facts)
+        return StageResult(stage=NAME, status=status, code=code, message=doubt, metrics=figures, facts=facts)
+
+
+def _shape(rows: Sequence[Row]) -> dict[str, Any]:
+    """Of one shape: the median ratio, percentiles of all timed steps in ms, and bytes; rows of earlier versions tell less."""
+    steps = {which: [ms for row in rows for ms in row.data.get("each", {}).get(which, [row.data[which]])]
+             for which in (_FLOW, _DENSE)}
+    held = {key: rows[0].data[key] for key in ("bytes_per_step", "index_bytes") if key in rows[0].data}
+    memory = max((row.data.get("memory_bytes", 0) for row in rows), default=0)
+    return {"speed": median(row.score for row in rows), **{which: metrics.percentiles(each) for which, each in steps.items()},
+            **held, **({"memory_bytes": memory} if memory else {})}
 
 
 def _milliseconds(rows: Sequence[Row], which: str) -> Estimate:
@@ -103,7 +123,8 @@ def _milliseconds(rows: Sequence[Row], which: str) -> Estimate:
 
 
 def _bytes(graph: Graph | None, point: OperatingPoint, problem: Problem) -> dict[str, Any]:
-    """Bytes of K, V, summaries and state that a step of the batch reads, those of dense decode, and guard.step_floor."""
+    """What a step of the batch reads of K, V, summaries and state, and dense decode's; what summaries and state take;
+    guard.step_floor; and the memory of this process, where the engine is part of it."""
     from vortex.serving.checkpoint import find_checkpoint  # on the worker, which has loaded transformers already
 
     model = find_checkpoint(point.model, point.engine).shape
@@ -111,7 +132,26 @@ def _bytes(graph: Graph | None, point: OperatingPoint, problem: Problem) -> dict
     geometry, batch = model.geometry(point.block_size), problem.ask["batch"]
     return {"bytes_per_step": batch * cost(graph, point, geometry, shape).bytes_per_step,
             "dense_bytes_per_step": batch * cost(None, point, geometry, shape).bytes_per_step,
+            "index_bytes": batch * _index_bytes(graph, point, shape), **_memory(point),
             **guard.step_floor(graph, point, geometry, shape, batch, _device())}
+
+
+def _index_bytes(graph: Graph | None, point: OperatingPoint, shape: Shape) -> int:
+    """Summaries and state of one request, in the layers that select."""
+    layers = sum(point.mode(layer) == "select" for layer in range(shape.layers))
+    blocks = num_blocks(shape.context, point.block_size)
+    return 0 if graph is None else field_bytes(graph, point) * blocks * shape.kv_heads * layers
+
+
+def _memory(point: OperatingPoint) -> dict[str, int]:
+    """On a GPU the most taken up since the worker began, else what is resident; nothing of an engine in another process."""
+    import torch  # as below
+
+    if point.engine != "embedded":
+        return {}
+    if torch.cuda.is_available():
+        return {"memory_bytes": torch.cuda.max_memory_allocated()}
+    return {"memory_bytes": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
 
 
 def _device() -> str:
