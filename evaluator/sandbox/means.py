@@ -17,7 +17,7 @@ LIBRARIES = ("pyseccomp", "safetensors", "numpy", "torch", "pydantic")
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 SCRATCH_BYTES = 64 << 20
-START = "import sys; sys.path.append({root!r}); from evaluator.sandbox.keeper import main; main()"
+START = "import sys; sys.path += {path!r}; from evaluator.sandbox.keeper import main; main()"
 MOUNT_POINTS = ("/mnt", "/media", "/srv", "/opt", "/tmp", "/var/tmp")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
                "PYTHONDONTWRITEBYTECODE": "1"}
@@ -71,7 +71,7 @@ def _mount_point() -> str:
 
 
 def _python() -> list[str]:
-    return [sys.executable, "-I", "-c", START.format(root=ROOT)]
+    return [sys.executable, "-I", "-c", START.format(path=[ROOT, *library_path()])]
 
 
 def _bubblewrap(program: str, paths: Sequence[str]) -> list[str]:

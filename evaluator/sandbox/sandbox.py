@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from evaluator.sandbox import crossing
-from evaluator.sandbox.means import ENVIRONMENT, SCRATCH_BYTES, Means, library_path, readable
+from evaluator.sandbox.means import ENVIRONMENT, SCRATCH_BYTES, Means, readable
 from vortex.child import GIVE_UP_S, silent
 from vortex.errors import ChildCrash, ChildTimeout
 
@@ -99,7 +99,7 @@ class Sandbox:
 
     def _start(self) -> None:
         paths = readable(self._more)
-        config = {"readable": paths, "path": [*library_path(), *self._more], "modules": list(self._modules),
+        config = {"readable": paths, "path": list(self._more), "modules": list(self._modules),
                   "scratch": self.means.scratch, "mounted": self.means.mounted, "scratch_bytes": SCRATCH_BYTES}
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with there, tempfile.TemporaryFile() as said:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ import attacks  # noqa: E402  (as children name it: they see this folder and no 
 MEMORY = 1 << 28
 NAMES = ("bubblewrap", "Landlock")
 SECRET = "VORTEX_TEST_KEY"
+os.environ[SECRET] = "hunter2"                      # before any warm parent is started
 
 
 @lru_cache(maxsize=1)
@@ -42,12 +42,10 @@ def working() -> dict[str, Means]:
 def jail(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     if request.param not in working():
         pytest.skip(f"{request.param} does not hold on this machine: {choice.standing().tried}")
-    os.environ[SECRET] = "hunter2"
     sandbox = Sandbox(working()[request.param], more=[str(HERE)], modules=["attacks"])
     sandbox.start()
     yield sandbox
     sandbox.close()
-    del os.environ[SECRET]
 
 
 def ask(jail: Sandbox, function: Callable[..., Any], *args: Any, wall_s: float = 20.0, memory_bytes: int = MEMORY) -> Any:
@@ -210,6 +208,11 @@ def _asked_for(jail: Sandbox, function: Callable[..., Any], wall_s: float) -> No
 
 
 def test_the_scratch_folder_is_written_and_gone_afterwards(jail: Sandbox) -> None:
+    """Where none can be mounted, none is."""
+    if not jail.told["scratch"]:
+        with pytest.raises(ChildCrash, match="PermissionError"):
+            ask(jail, attacks.scratch)
+        return
     ask(jail, attacks.hide_in_scratch)
     first, second = ask(jail, attacks.scratch), ask(jail, attacks.scratch)
     assert first != second
@@ -218,9 +221,10 @@ def test_the_scratch_folder_is_written_and_gone_afterwards(jail: Sandbox) -> Non
 
 
 def test_the_scratch_folder_is_bounded(jail: Sandbox) -> None:
-    """One file, and all of them; the parent has its memory back afterwards."""
-    assert ask(jail, attacks.fill_scratch, 16 << 20, 8) <= 64 << 20
-    assert ask(jail, attacks.fill_scratch, 16 << 20, 2) == 32 << 20
+    """All of it together; and it is empty again for the next."""
+    most, part = (64 << 20, 16 << 20) if jail.told["scratch"] else (0, 0)
+    assert ask(jail, attacks.fill_scratch, 16 << 20, 8) <= most
+    assert ask(jail, attacks.fill_scratch, 16 << 20, 2) == 2 * part
 
 
 def test_what_the_language_needs_works(jail: Sandbox) -> None:
@@ -307,6 +311,8 @@ time.sleep(60)
 
 def test_nothing_outlives_a_caller_that_was_killed(tmp_path: Path) -> None:
     """The caller, its warm parent and a child that sleeps."""
+    if choice.standing().sandbox is None:
+        pytest.skip(choice.standing().text)
     caller = subprocess.Popen([sys.executable, "-c", CALLER.format(folder=str(HERE))], stdout=subprocess.PIPE, text=True,
                               cwd=Path(__file__).parents[2])
     assert caller.stdout is not None
@@ -361,7 +367,7 @@ def test_unsafe_is_asked_for(bare: None) -> None:
 
 def test_means_that_do_not_hold_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wall with a hole is found by its own children, and told of by what it lets through."""
-    open_wall = replace(next(iter(working().values())), command=lambda paths: ["false"])
+    open_wall = Means("bubblewrap", "0", lambda paths: ["false"], "", True)
     monkeypatch.setattr(choice, "candidates", lambda: iter(["bubblewrap: bwrap is not installed", open_wall]))
     found = choice._found.__wrapped__()
     assert found.sandbox is None
