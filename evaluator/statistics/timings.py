@@ -31,7 +31,7 @@ def per_repeat(rows: Sequence[Row], figure: Callable[[Row], float] = lambda row:
     repeats: dict[int, list[float]] = defaultdict(list)
     for row in rows:
         repeats[row.repeat].append(math.log(figure(row)))
-    return [math.exp(float(np.mean(logs))) for _, logs in sorted(repeats.items())]
+    return [math.exp(sum(logs) / len(logs)) for _, logs in sorted(repeats.items())]
 
 
 def probability_as_fast(ours: RowsByStage, theirs: RowsByStage, *, lead: float = 0.0, run_spread: float = 0.0) -> float:

@@ -1,0 +1,218 @@
+"""Racing, replayed over recorded rows: what it saves, and what it loses.
+
+    python benchmarks/racing.py tune       # made rows: how limit, first look and block trade savings for losses
+    python benchmarks/racing.py report     # recorded rows of real flows, 200 replays, the rule of the evaluator
+
+A replay puts flows in a random order through a campaign twice: with every problem answered, and with racing. Half of the
+problems are the search's, the other half stand in for the fresh ones of the confirm stage, whose rules are used. Accuracies
+are rows; speeds are what the bytes of a decode step promise, with noise between runs and repeats, for none are on record.
+"""
+import argparse
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import RESULTS, record
+from numpy.random import Generator
+from simulated import confirm_rows, rival, timings
+
+from evaluator.report import Row, RowsByStage
+from evaluator.stage import Context, Rival
+from evaluator.stages.confirm import ConfirmSettings, ConfirmStage
+from evaluator.statistics import accuracy, chance_on_frontier, speed
+from vortex import flows
+from vortex.compiler.front import load
+from vortex.config import OperatingPoint
+from vortex.ir import Geometry
+
+FILE = RESULTS / "flows.json.gz"
+FLOWS = 60
+RUN_SPREAD = 0.02
+SETTINGS = ConfirmSettings()
+POINT = OperatingPoint(topk_ratio=0.125)
+_, _SOURCE, _PATH = flows.read("quest")
+GRAPH = load(_SOURCE, str(_PATH), Geometry(16, 32, 2))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Looks after `first` problems and then every `block`; stops below `limit`. A limit of 0 never stops."""
+
+    limit: float = 0.05
+    first: int = 16
+    block: int = 8
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A flow's rows, by halves, and the speed that its bytes promise."""
+
+    name: str
+    speed: float
+    search: tuple[Row, ...]
+    fresh: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A campaign: problems answered, flows confirmed, and those on its last frontier by their means."""
+
+    answered: int
+    confirmed: frozenset[str]
+    frontier: frozenset[str]
+
+
+def recorded(path: Path = FILE) -> list[Recorded]:
+    """Dense first; the oracles and the blind controls are left out. Two flows of one name are told apart by a number."""
+    body = json.loads(gzip.decompress(path.read_bytes()))["flows"]
+    bytes_of_dense = next(one["bytes_per_step"] for one in body if one["name"] == "dense")
+    found = []
+    for number, one in enumerate(body):
+        if one["origin"] in ("built-in", "evolved") or one["name"] == "dense":
+            rows = [Row(stage=r["stage"], problem=r["problem"], repeat=r["repeat"], score=r["score"]) for r in one["rows"]]
+            name = one["name"] if one["name"] == "dense" else f"{one['name']} {number}"
+            found.append(_halved(name, bytes_of_dense / one["bytes_per_step"], rows))
+    return found
+
+
+def made(draw: Generator, count: int = FLOWS, problems: int = 160) -> list[Recorded]:
+    """Dense and `count` flows with abilities and speeds of their own, four tasks, difficulties of every kind."""
+    found = []
+    hard = 4 * draw.standard_normal(problems)
+    for i in range(count + 1):
+        ability = 8.0 if i == 0 else 2 * draw.standard_normal() + 0.5
+        fast = 1.0 if i == 0 else 4 * np.exp(0.25 * draw.standard_normal() - 0.05 * ability)
+        solved = draw.random(problems) < 1 / (1 + np.exp(hard - ability))
+        rows = [Row(stage="retrieval", problem=f"task{k % 4}/1/{k // 4}", score=float(one)) for k, one in enumerate(solved)]
+        found.append(_halved("dense" if i == 0 else f"flow {i}", float(fast), rows))
+    return found
+
+
+def _halved(name: str, fast: float, rows: Sequence[Row]) -> Recorded:
+    """Every other problem of a task is a fresh one."""
+    halves: tuple[list[Row], list[Row]] = ([], [])
+    for row in rows:
+        halves[int(row.problem.split("/")[-1]) % 2].append(row)
+    return Recorded(name, fast, tuple(halves[0]), tuple(halves[1]))
+
+
+def replay(pool: Sequence[Recorded], seed: int, rule: Rule, count: int = FLOWS) -> tuple[Ended, Ended]:
+    """One order of `count` flows and of the problems, in full and raced."""
+    draw = np.random.default_rng(seed)
+    dense, others = pool[0], pool[1:]
+    chosen = [others[i] for i in draw.permutation(len(others))[:count]]
+    order = {problem: place for place, problem in enumerate(draw.permutation(sorted({r.problem for r in dense.search})))}
+    timed = {one.name: (timings(draw, one.speed, RUN_SPREAD), timings(draw, one.speed, RUN_SPREAD, SETTINGS.repeats))
+             for one in (dense, *chosen)}
+    return tuple(_campaign(dense, chosen, order, timed, one) for one in (Rule(limit=0.0), rule))  # type: ignore[return-value]
+
+
+def _campaign(dense: Recorded, chosen: Sequence[Recorded], order: Mapping[str, int], timed: Mapping[str, Any],
+              rule: Rule) -> Ended:
+    rivals = [rival(0, "dense", "control", _searched(dense, timed), confirm_rows(_fresh(dense, timed)))]
+    answered = attempts = 0
+    for id, flow in enumerate(chosen, 1):
+        rows = sorted(flow.search, key=lambda row: order[row.problem])
+        used, own = _raced(rows, timed[flow.name][0], rivals, rule)
+        answered += used
+        if used < len(rows):
+            continue
+        context, tier = Context(point=POINT, graph=GRAPH, own=own, rivals=rivals), "provisional"
+        fresh = confirm_rows(_fresh(flow, timed))
+        if not ConfirmStage(SETTINGS).skip(context):
+            attempts += 1
+            stage = ConfirmStage(SETTINGS, attempt=attempts)
+            tier = "confirmed" if stage.result(fresh, context).facts["confirmed"] else tier
+        rivals = _frontier([*rivals, rival(id, flow.name, tier, own, fresh if tier == "confirmed" else ())])
+    ends = [one for one in rivals if one.tier != "control"]
+    return Ended(answered, frozenset(one.name for one in ends if one.tier == "confirmed"),
+                 frozenset(one.name for one in ends if not _beaten(one, rivals)))
+
+
+def _raced(rows: Sequence[Row], timed: Sequence[Row], rivals: Sequence[Rival], rule: Rule) -> tuple[int, RowsByStage]:
+    """How many of `rows` are answered before the flow stops or ends, and all rows at hand by then."""
+    looks = range(rule.first, len(rows), rule.block) if rule.limit else ()
+    for look in looks:
+        own = _by_stage((*rows[:look], *timed))
+        if chance_on_frontier(own, rivals, len(rows)) < rule.limit:
+            return look, own
+    return len(rows), _by_stage((*rows, *timed))
+
+
+def _by_stage(rows: Sequence[Row]) -> RowsByStage:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row.stage].append(row)
+    return dict(found)
+
+
+def _searched(flow: Recorded, timed: Mapping[str, Any]) -> RowsByStage:
+    return _by_stage((*flow.search, *timed[flow.name][0]))
+
+
+def _fresh(flow: Recorded, timed: Mapping[str, Any]) -> RowsByStage:
+    return _by_stage((*flow.fresh, *timed[flow.name][1]))
+
+
+def _frontier(rivals: Sequence[Rival]) -> list[Rival]:
+    """Controls and confirmed ones stay; of the rest those that nothing has better means than."""
+    return [one for one in rivals if one.tier != "provisional" or not _beaten(one, rivals)]
+
+
+def _beaten(one: Rival, rivals: Sequence[Rival]) -> bool:
+    mine = _means(one)
+    return any(theirs != mine and theirs[0] >= mine[0] and theirs[1] >= mine[1] for theirs in map(_means, rivals))
+
+
+def _means(one: Rival) -> tuple[float, float]:
+    return accuracy(one.rows).value, speed(one.rows).value
+
+
+def summary(pairs: Sequence[tuple[Ended, Ended]]) -> dict[str, float]:
+    """Over replays: the median share of problems answered, and confirmed and frontier points kept and added, all told."""
+    spent = [raced.answered / full.answered for full, raced in pairs]
+    confirmed = sum(len(full.confirmed) for full, _ in pairs)
+    frontier = sum(len(full.frontier) for full, _ in pairs)
+    return {"spent_median": float(np.median(spent)), "spent_p90": float(np.quantile(spent, 0.9)),
+            "confirmed": confirmed / len(pairs),
+            "kept": sum(len(full.confirmed & raced.confirmed) for full, raced in pairs) / max(1, confirmed),
+            "added": sum(len(raced.confirmed - full.confirmed) for full, raced in pairs),
+            "frontier": frontier / len(pairs),
+            "frontier_kept": sum(len(full.frontier & raced.frontier) for full, raced in pairs) / max(1, frontier),
+            "frontier_added": sum(len(raced.frontier - full.frontier) for full, raced in pairs)}
+
+
+def tune(replays: int) -> Iterator[dict[str, Any]]:
+    """Every world of made rows is drawn afresh, the same for every rule."""
+    for first in (8, 16):
+        for limit in (0.05, 0.1, 0.2, 0.3):
+            rule = Rule(limit=limit, first=first)
+            found = summary([replay(made(np.random.default_rng(seed)), seed, rule) for seed in range(replays)])
+            print(first, limit, {key: round(value, 3) for key, value in found.items()}, flush=True)
+            yield {"limit": limit, "first": first, "block": rule.block, **found}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("tune", "report"))
+    parser.add_argument("--replays", type=int, default=200)
+    options = parser.parse_args()
+    if options.what == "tune":
+        record("racing_tuning", 1, list(tune(options.replays)))
+        return
+    pool, rules = recorded(), (Rule(), Rule(block=32, first=32))
+    found = {}
+    for rule in rules:
+        pairs = [replay(pool, seed, rule) for seed in range(options.replays)]
+        found[f"looks after {rule.first}, then every {rule.block}"] = summary(pairs)
+        print(rule, summary(pairs), flush=True)
+    record("racing", 1, {"flows": len(pool) - 1, "limit": Rule().limit, "rules": found})
+
+
+if __name__ == "__main__":
+    main()
