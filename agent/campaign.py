@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import toml_text
+from agent.exams import check_exam
 from agent.proposers.registry import check_kind, make_proposer
 from agent.tables import (
     TABLES,
@@ -51,6 +52,7 @@ class Campaign:
     calls: int | None = None
     plateau: int = PLATEAU
     prompts: str | None = None
+    duplicates: str = "skip"
     point: OperatingPoint
     knobs: Knobs
     proposers: tuple[ProposerTable, ...]
@@ -64,7 +66,8 @@ class Campaign:
         return {
             "campaign": {"name": self.name, "goal": self.goal, "seed": self.seed, "controls": list(self.controls),
                          "seeds": list(self.seeds)} | ({} if self.plateau == PLATEAU else {"plateau": self.plateau})
-            | ({} if self.prompts is None else {"prompts": self.prompts}),
+            | ({} if self.prompts is None else {"prompts": self.prompts})
+            | ({} if self.duplicates == "skip" else {"duplicates": self.duplicates}),
             "budget": {"candidates": self.candidates, "minutes": self.minutes, "round_size": self.round_size} | limits,
             "point": point,
             "proposer": [p.model_dump(mode="json", exclude_none=True) for p in self.proposers],
@@ -126,6 +129,7 @@ def build(toml: TomlText) -> Campaign:
         name=head.name, goal=head.goal, seed=head.seed, controls=head.controls, seeds=head.seeds,
         candidates=budget.candidates, minutes=budget.minutes, round_size=budget.round_size,
         dollars=budget.dollars, tokens=budget.tokens, calls=budget.calls, plateau=head.plateau, prompts=head.prompts,
+        duplicates=head.duplicates,
         point=point, knobs=knobs,
         proposers=_proposers(toml), stages=_stages(toml), text=toml.text,
     )
@@ -153,6 +157,10 @@ def _stages(toml: TomlText) -> tuple[StageTable, ...]:
                 raise CampaignError(f"stage {spec.name!r} stands twice", hint="A stage runs once: merge the two.")
             make_stage(spec.name, spec.settings)
         found.append(spec)
+        last = place
+    if found:
+        with placed(toml, last):
+            check_exam(found)
     return tuple(found) or tuple(StageTable(name=name) for name in DEFAULT_STAGES)
 
 

@@ -3,9 +3,14 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from evaluator.stages import make_stage
+from evaluator.stages.accuracy import AccuracyStage
 from search.manifest import versions
+
+if TYPE_CHECKING:
+    from agent.campaign import Campaign
 
 
 def processor() -> str:
@@ -21,3 +26,10 @@ def environment() -> Mapping[str, Any]:
     """Machine, processor, cores, versions of Python and libraries."""
     return {"machine": platform.machine(), "processor": processor(), "cores": os.cpu_count() or 1,
             "system": f"{platform.system()} {platform.release()}", "versions": versions()}
+
+
+def measured(campaign: "Campaign") -> Mapping[str, Any]:
+    """The same, and what is measured there: the contents of the tasks, by name, and the point's model."""
+    stages = [make_stage(spec.name, spec.settings) for spec in campaign.stages]
+    tasks = {name: told for stage in stages if isinstance(stage, AccuracyStage) for name, told in stage.fingerprints().items()}
+    return {**environment(), "model": campaign.point.model, "tasks": dict(sorted(tasks.items()))}

@@ -1,5 +1,5 @@
 """From a draft to a judged candidate: entered, compared with what was tried, put through the funnel, ended by name."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.clock import Clock
@@ -8,6 +8,7 @@ from agent.untrusted import load_untrusted
 from agent.watch import Watch
 from evaluator.funnel import Book, Funnel, Work
 from evaluator.report import Report, Row, StageResult, Status
+from evaluator.stage import Rival
 from search.candidate import Candidate, Draft
 from search.novelty import earlier
 from search.store.archive import Archive
@@ -65,7 +66,10 @@ class StoppingWatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Everything that judging one candidate takes. `funnel` gates; `controls` is the same without gates."""
+    """Everything that judging one candidate takes. `funnel` gates; `controls` is the same without gates.
+
+    `twins`: what is the same flow as an earlier one is measured all the same.
+    """
 
     archive: Archive
     funnel: Funnel
@@ -74,24 +78,28 @@ class Judge:
     stop: Stop
     clock: Clock
     environment: int
+    twins: bool = False
 
-    def judge(self, draft: Draft, refusal: VortexError | None = None) -> Candidate:
+    def judge(self, draft: Draft, refusal: VortexError | None = None, rivals: Sequence[Rival] = ()) -> Candidate:
         """A candidate that ended is left as it is; a half-done one goes on. Raises Stopped between two rows."""
         candidate = self.archive.add_candidate(draft)
         if candidate.status not in (None, Status.INFRASTRUCTURE):
             return candidate
         self.watch.candidate_started(candidate)
-        first = earlier(self.archive, draft)
+        first = None if self.twins else earlier(self.archive, draft)
         if first is not None:
             return self.archive.finish(candidate, Status.DUPLICATE, first.id)
-        report = self._report(candidate, refusal)
+        report = self._report(candidate, refusal, rivals)
         return self.archive.finish(candidate, report.status)
 
-    def _report(self, candidate: Candidate, refusal: VortexError | None) -> Report:
+    def _report(self, candidate: Candidate, refusal: VortexError | None, rivals: Sequence[Rival]) -> Report:
         control = candidate.tier == "control"
         work = Work(name=candidate.name, source=candidate.flow.source, point=candidate.point, refusal=refusal,
-                    graph=None if candidate.is_dense else candidate.flow.graph)
-        book = TimedBook(self.archive.book(candidate, self.environment), self.clock)
+                    graph=None if candidate.is_dense else candidate.flow.graph, rivals=rivals, control=control)
+        return self.run(self.controls if control else self.funnel, candidate, work)
+
+    def run(self, funnel: Funnel, candidate: Candidate, work: Work, wrap: Callable[[Book], Book] | None = None) -> Report:
+        """Puts a candidate through `funnel`, timed and watched; `wrap` goes around its book. Raises Stopped."""
+        book: Book = TimedBook(self.archive.book(candidate, self.environment), self.clock)
         with self.clock.part("evaluating"):
-            funnel = self.controls if control else self.funnel
-            return funnel.judge(work, book, StoppingWatch(self.watch, self.stop))
+            return funnel.judge(work, wrap(book) if wrap else book, StoppingWatch(self.watch, self.stop))

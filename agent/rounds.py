@@ -18,6 +18,7 @@ from agent.plateau import stands_still
 from agent.prepare import Ready
 from agent.proposers.base import Parent, Proposal, Round
 from agent.proposers.registry import make_proposer
+from agent.rivals import BLIND
 from agent.written import Share
 from search import selection
 from search.candidate import Entry
@@ -25,7 +26,6 @@ from search.store.archive import Archive
 from vortex.errors import CallError
 
 PARENTS = 8
-BLIND = ("random", "mass", "everything")
 TURNS = 2                             # how often one proposer is asked in a round, its own share and that of others
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from agent.campaign import Campaign, from_json
-from agent.loop import opened
+from agent.loop import Means, opened
 from agent.opening import enter
 from agent.prepare import Ready, prepare
 from agent.watch import Watch
@@ -22,11 +22,12 @@ def campaign_for(like: Campaign, point: OperatingPoint | None) -> Campaign:
     return replace(own, name=f"eval-{own.hash[:6]}")
 
 
-def judge_flow(flow: FlowText, campaign: Campaign, ready: Ready, archive: Archive, watch: Watch) -> Entry:
+def judge_flow(flow: FlowText, campaign: Campaign, ready: Ready, archive: Archive, watch: Watch,
+               means: Means | None = None) -> Entry:
     """Stored like any candidate of `campaign`; `flow` is what flows.read gives. Raises VortexError, and Stopped."""
     name, text, path = flow
     enter(archive, campaign)
-    with opened(campaign, ready.geometry, archive, watch) as loop:
+    with opened(campaign, ready.geometry, archive, watch, means) as loop:
         try:
             loop.controls()
             record, refusal = loop.loaded(text, path)

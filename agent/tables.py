@@ -2,7 +2,7 @@
 import difflib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,6 +38,7 @@ class CampaignTable(Table):
     seeds: Names = ()                                                 # flows the evolver starts from; none: all built-in ones
     plateau: Annotated[int, Field(ge=1)] = 4                          # rounds without gain until after_plateau weights hold
     prompts: str | None = None                                        # a folder of templates in place of the shipped ones
+    duplicates: Literal["skip", "measure"] = "skip"                   # measure: a flow that was tried already is run again
 
 
 class BudgetTable(Table):

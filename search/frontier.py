@@ -31,7 +31,8 @@ class Standing:
     """A measured candidate and its place.
 
     `share` is the point's share of blocks, `bytes_per_step` what a decode step of the timed batch reads. `rival` is the
-    id of the one on the frontier most likely to dominate it, `doubt` the probability that it does.
+    id of the one on the frontier most likely to dominate it, `doubt` the probability that it does. `fresh` holds the rows
+    of problems that the search never saw, where it was measured on them: then its figures rest on these alone.
     """
 
     candidate: Candidate
@@ -43,6 +44,7 @@ class Standing:
     rival: int | None = None
     doubt: float = 0.0
     rows: RowsByStage = field(repr=False)
+    fresh: RowsByStage = field(repr=False, default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,12 @@ def ranks(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def probability_dominates(one: Standing, other: Standing) -> float:
     """The probability that `one` is at least as accurate and as fast as `other`, over the problems both answered."""
-    return statistics.probability_dominates(one.rows, other.rows)
+    return statistics.probability_dominates(*shared(one, other))
+
+
+def shared(one: Standing, other: Standing) -> tuple[RowsByStage, RowsByStage]:
+    """The rows that two are compared by: of fresh problems where both have them, else of the search's."""
+    return (one.fresh, other.fresh) if one.fresh and other.fresh else (one.rows, other.rows)
 
 
 def _measured(entry: Entry) -> Standing | None:
@@ -116,9 +123,18 @@ def _measured(entry: Entry) -> Standing | None:
     accurate = any(stage in rows for stage in statistics.ACCURACY_STAGES)
     if candidate.status is not Status.OK or not accurate or len(rows.get(statistics.SPEED_STAGE, ())) < 2:
         return None
-    return Standing(candidate=candidate, accuracy=statistics.accuracy(rows), speed=statistics.speed(rows),
+    fresh = _fresh(entry, rows)
+    figures = fresh or rows
+    return Standing(candidate=candidate, accuracy=statistics.accuracy(figures), speed=statistics.speed(figures),
                     share=candidate.point.topk_ratio, bytes_per_step=_facts(entry).get("bytes_per_step"), rows=rows,
-                    place=Place.CONTROL if candidate.tier == "control" else Place.NEAR)
+                    fresh=fresh, place=Place.CONTROL if candidate.tier == "control" else Place.NEAR)
+
+
+def _fresh(entry: Entry, rows: RowsByStage) -> RowsByStage:
+    """Those of the confirm stage, once it was measured to its end."""
+    result = entry.report.result(statistics.CONFIRM_STAGE)
+    done = result is not None and result.status is Status.OK
+    return statistics.split_confirm(rows.get(statistics.CONFIRM_STAGE, ())) if done else {}
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

@@ -21,7 +21,7 @@ SIZE_INCHES = (11.5, 6.2)
 DOTS_PER_INCH = 150
 LONGEST = 32                          # letters of a name that are shown
 MOST = 16                             # names beside the picture
-BLUE, GREY, FAINT, PALE = "#1f5fa8", "#5b5b5b", "#b9c2cc", "#a9c6e6"
+BLUE, GREY, FAINT, PALE, GREEN = "#1f5fa8", "#5b5b5b", "#b9c2cc", "#a9c6e6", "#1d7d4a"
 Curves: TypeAlias = Mapping[str, Sequence[tuple[int, float, float]]]       # (candidates, dollars, hypervolume), by proposer
 Spot: TypeAlias = tuple[float, float, Literal["left", "center", "right"]]
 SIDES: tuple[Spot, ...] = (                # offsets in points
@@ -139,9 +139,12 @@ def _points(axes: Axes, frontier: Frontier) -> None:
     edge = list(_staircase([one for one in frontier.standings if one.place is Place.BEST or one.candidate.is_dense]))
     axes.plot([x for x, _ in edge], [y for _, y in edge], color=BLUE, linewidth=1.4, alpha=0.6, zorder=2)
     _bars(axes, frontier.at(Place.BEATEN), "beaten", FAINT, 0)
-    _bars(axes, frontier.at(Place.NEAR), "within noise of the frontier", PALE, 1)
+    near = [one for one in frontier.at(Place.NEAR) if one.candidate.tier != "confirmed"]
+    _bars(axes, near, "within noise of the frontier", PALE, 1)
     _bars(axes, frontier.at(Place.CONTROL), "controls", GREY, 1, marker="D")
-    _bars(axes, frontier.at(Place.BEST), "frontier", BLUE, 2)
+    best = frontier.at(Place.BEST)
+    _bars(axes, [one for one in best if one.candidate.tier != "confirmed"], "frontier", BLUE, 2)
+    _bars(axes, [one for one in frontier.standings if one.candidate.tier == "confirmed"], "confirmed", GREEN, 2, marker="s")
 
 
 def _staircase(line: Sequence[Standing]) -> Iterator[tuple[float, float]]:

@@ -1,14 +1,25 @@
 """Why a candidate is, or is not, on the frontier: one or two sentences."""
 from evaluator import statistics
 from evaluator.report import Status
-from search.candidate import Entry
-from search.frontier import CERTAIN, Frontier, Place, Standing
+from search.candidate import EXAMS, SEALED, Entry
+from search.frontier import CERTAIN, Frontier, Place, Standing, probability_dominates, shared
 
 SAME = 0.05                           # bytes that differ by less than this share are called the same
 
 
 def why(frontier: Frontier, entry: Entry) -> str:
-    """For a candidate of the frontier's campaign, measured or not."""
+    """For a candidate of the frontier's campaign, measured or not, and what exams made of it."""
+    return _placed(frontier, entry) + "".join(_examined(entry, stage) for stage in EXAMS)
+
+
+def _examined(entry: Entry, stage: str) -> str:
+    """What came out on problems that the search never saw."""
+    result = entry.report.result(stage)
+    text = "" if result is None else str(result.facts.get("text", ""))
+    return f" On {'sealed' if stage == SEALED else 'fresh'} problems: {text}." if text else ""
+
+
+def _placed(frontier: Frontier, entry: Entry) -> str:
     one = frontier.find(entry.candidate.id)
     if one is None:
         return _unmeasured(entry)
@@ -30,7 +41,7 @@ def why(frontier: Frontier, entry: Entry) -> str:
 
 def _compared(rival: Standing, one: Standing) -> str:
     """`23 reads half the bytes at the same accuracy (difference +0.004 ±.018, P(23 dominates) = 0.97)`."""
-    gap = statistics.difference(rival.rows, one.rows)
+    gap = statistics.difference(*shared(rival, one))
     gains = [f"is {rival.speed.value / one.speed.value:.2f}x as fast"]
     if rival.bytes_per_step and one.bytes_per_step and rival.bytes_per_step <= one.bytes_per_step * (1 - SAME):
         gains.append(f"reads {rival.bytes_per_step / one.bytes_per_step:.2f} of the bytes")
@@ -42,7 +53,7 @@ def _compared(rival: Standing, one: Standing) -> str:
 
 def _controls_ahead(frontier: Frontier, one: Standing) -> str:
     ahead = [control for control in frontier.at(Place.CONTROL)
-             if statistics.probability_dominates(control.rows, one.rows) >= CERTAIN]
+             if probability_dominates(control, one) >= CERTAIN]
     names = ", ".join(f"{control.candidate.name} ({control.candidate.id})" for control in ahead)
     return f" But a control does better: {names}." if ahead else ""
 

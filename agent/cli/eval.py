@@ -7,7 +7,7 @@ import typer
 from agent import campaign as campaigns
 from agent.cli.frontier import told
 from agent.cli.live import watch_for
-from agent.cli.options import DEFAULT_DB, Db, FlowName, Json, Quiet
+from agent.cli.options import DEFAULT_DB, Db, FlowName, Json, Quiet, RayAddress, Unsafe, Workers, means
 from agent.cli.text import to_json_line
 from agent.prepare import prepare
 from agent.single import campaign_for, judge_flow
@@ -25,6 +25,9 @@ def command(
     db: Db = DEFAULT_DB,
     quiet: Quiet = False,
     json: Json = False,
+    ray: RayAddress = None,
+    workers: Workers = None,
+    unsafe: Unsafe = False,
 ) -> None:
     """Judge one flow and show it beside the controls. Exit code 1 when it did not pass every stage."""
     text, base = flows.read(flow), campaigns.load(like)
@@ -33,7 +36,7 @@ def command(
     archive = open_archive(db)
     try:
         with watch_for(campaign, db, quiet=quiet, json=json) as watch:
-            entry = judge_flow(text, campaign, ready, archive, watch)
+            entry = judge_flow(text, campaign, ready, archive, watch, means(None, ray, workers, unsafe))
     except Stopped:
         raise typer.Exit(130) from None
     if json:

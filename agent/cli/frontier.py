@@ -7,7 +7,7 @@ import typer
 
 from agent.cli import contest as contests
 from agent.cli.options import DEFAULT_DB, Db
-from agent.cli.standings import as_csv, record, rest_text, shown, table
+from agent.cli.standings import as_csv, caution, record, rest_text, shown, table
 from agent.cli.text import to_json
 from agent.opening import recorded
 from search import where as questions
@@ -52,7 +52,7 @@ def command(
         return
     print(told(archive, campaign, format, where, sort, all))
     if plot is not None:
-        draw(frontier(archive.entries(campaign)), campaign, plot)
+        draw(frontier(archive.entries(campaign, exams=True)), campaign, plot)
         if format is Format.TABLE:
             print(f"plot: {plot}")
 
@@ -70,7 +70,7 @@ def compared(archive: Archive, campaign: str, format: Format, plot: Path | None)
 def told(archive: Archive, campaign: str, format: Format = Format.TABLE, where: str = "", sort: str = "",
          all_of_them: bool = False) -> str:
     """What the command prints of a campaign. Raises QueryError."""
-    entries = archive.entries(campaign)
+    entries = archive.entries(campaign, exams=True)
     known = frontier(entries)
     standings = list(shown(known, all_of_them or bool(where)))
     if where:
@@ -86,4 +86,4 @@ def told(archive: Archive, campaign: str, format: Format = Format.TABLE, where: 
         return f"campaign {campaign}: no candidate has both accuracy and speed yet"
     candidates = {entry.candidate.id: entry.candidate for entry in entries}
     rest = "" if all_of_them or where else rest_text(known)
-    return "\n".join(part for part in (table(known, standings, candidates), rest) if part)
+    return "\n".join(part for part in (table(known, standings, candidates), rest, caution(known)) if part)

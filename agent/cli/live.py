@@ -14,6 +14,7 @@ from agent.cli.text import duration_text, to_json_line
 from agent.cli.words import MOST_NAME, cells, control_text, end_text, name_text
 from agent.watch import Progress, Quiet
 from evaluator.report import Report, Row, StageResult
+from evaluator.statistics import CONFIRM_STAGE
 from search.candidate import Candidate
 from search.frontier import Standing
 from search.words import share_text
@@ -27,7 +28,7 @@ class Lines(Quiet):
     def __init__(self, campaign: Campaign, place: str) -> None:
         self._campaign = campaign
         self._place = place
-        self._stages = [stage.name for stage in campaign.stages]
+        self._stages = [stage.name for stage in campaign.stages if stage.name != CONFIRM_STAGE]
         self._controls: list[str] = []
         self._headed = False
         self._console = Console(highlight=False, soft_wrap=True)

@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import DEFAULT_DB, Db, Json, Quiet
+from agent.cli.options import DEFAULT_DB, Db, Json, Quiet, RayAddress, Unsafe, Workers, means
 from agent.cli.run import Shown, Timings, go_on
 from agent.opening import recorded, reopen
 from agent.prepare import prepare
@@ -16,6 +16,9 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
     timings: Timings = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
+    unsafe: Unsafe = False,
 ) -> None:
     """Go on with a campaign where it stood; its settings are those it was started with.
 
@@ -26,4 +29,4 @@ def command(
     record = recorded(archive, name)
     campaign = reopen(archive, record.name)
     ready = None if record.state == "finished" else prepare(campaign)
-    go_on(archive, campaign, ready, Shown(db, quiet, json), timings)
+    go_on(archive, campaign, ready, Shown(db, quiet, json), means(timings, ray, workers, unsafe))

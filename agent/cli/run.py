@@ -8,10 +8,10 @@ from agent import campaign as campaigns
 from agent.campaign import Campaign
 from agent.cli.frontier import told
 from agent.cli.live import watch_for
-from agent.cli.options import DEFAULT_DB, Db, Json, Quiet
+from agent.cli.options import DEFAULT_DB, Db, Json, Quiet, RayAddress, Unsafe, Workers, means
 from agent.cli.text import to_json_line
 from agent.desks import make_models
-from agent.loop import Outcome, run
+from agent.loop import Means, Outcome, run
 from agent.opening import enter
 from agent.prepare import Ready, prepare
 from search.store.archive import Archive, open_archive
@@ -27,6 +27,9 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
     timings: Timings = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
+    unsafe: Unsafe = False,
 ) -> None:
     """Run a campaign. The same command goes on with one that was interrupted, and shows one that is finished.
 
@@ -40,7 +43,7 @@ def command(
         make_models(chosen)           # a missing key is told before anything is written
     archive = open_archive(db)
     finished = enter(archive, chosen).state == "finished"
-    go_on(archive, chosen, None if finished else ready, Shown(db, quiet, json), timings)
+    go_on(archive, chosen, None if finished else ready, Shown(db, quiet, json), means(timings, ray, workers, unsafe))
 
 
 def _is_finished(db: str, name: str) -> bool:
@@ -60,9 +63,12 @@ class Shown:
         self.place, self.quiet, self.json = place, quiet, json
 
 
-def go_on(archive: Archive, campaign: Campaign, ready: Ready | None, shown: Shown, timings: Path | None) -> None:
-    """Runs what is left, unless nothing is (`ready` is None), and shows the frontier. Exit code 130 when it was stopped."""
-    outcome = None if ready is None else _run(archive, campaign, ready, shown, timings)
+def go_on(archive: Archive, campaign: Campaign, ready: Ready | None, shown: Shown, given: Means) -> None:
+    """Runs what is left, unless nothing is (`ready` is None), and shows the frontier.
+
+    Exit code 130 when it was stopped, 1 when the machines kept it from judging every candidate.
+    """
+    outcome = None if ready is None else _run(archive, campaign, ready, shown, given)
     if shown.json:
         print(to_json_line({"event": "ended", "campaign": campaign.name, "finished": outcome is None or outcome.finished,
                             "overhead": None if outcome is None else outcome.overhead}))
@@ -70,9 +76,9 @@ def go_on(archive: Archive, campaign: Campaign, ready: Ready | None, shown: Show
         print(f"\n{campaign.name} is finished" + ("" if outcome is None else f"; the loop itself took {outcome.overhead:.1%}"))
         print(told(archive, campaign.name))
     if outcome is not None and not outcome.finished:
-        raise typer.Exit(130)
+        raise typer.Exit(1 if outcome.unsettled else 130)
 
 
-def _run(archive: Archive, campaign: Campaign, ready: Ready, shown: Shown, timings: Path | None) -> Outcome:
+def _run(archive: Archive, campaign: Campaign, ready: Ready, shown: Shown, given: Means) -> Outcome:
     with watch_for(campaign, shown.place, quiet=shown.quiet, json=shown.json) as watch:
-        return run(campaign, ready, archive, watch, timings)
+        return run(campaign, ready, archive, watch, given)

@@ -19,7 +19,7 @@ def command(candidate: CandidateId, db: Db = DEFAULT_DB, json: Json = False) -> 
     archive = open_archive(db, create=False)
     one = candidate_of(archive, candidate)
     report, ancestors = archive.report(one), lineage(archive, one)
-    entries = archive.entries(one.campaign)
+    entries = archive.entries(one.campaign, exams=True)
     reason = why(frontier(entries), next(entry for entry in entries if entry.candidate.id == one.id))
     if json:
         print(to_json({

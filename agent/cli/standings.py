@@ -7,9 +7,12 @@ from typing import Any
 
 from agent.cli.text import columns
 from agent.cli.words import MOST_NAME, short
+from evaluator import statistics
 from search.candidate import Candidate
 from search.frontier import Frontier, Place, Standing
 from search.words import accuracy_text, bytes_text, lengths_text, share_text, speed_text
+
+LEAST_FALL = 0.005                    # of accuracy that is worth a line
 
 
 def table(frontier: Frontier, standings: Sequence[Standing], candidates: Mapping[int, Candidate]) -> str:
@@ -31,6 +34,20 @@ def rest_text(frontier: Frontier) -> str:
     return f"{', '.join(parts)} (--all)." if parts else ""
 
 
+def caution(frontier: Frontier) -> str:
+    """What picking the best of many does to the figures of those that were not confirmed; empty where it is nothing."""
+    tried = [one for one in frontier.standings if one.candidate.tier != "control" and not one.fresh]
+    best = [i for i, one in enumerate(tried) if one.place is Place.BEST]
+    if not best:
+        return ""
+    likely = statistics.shrunken([one.accuracy for one in tried])
+    fall = sum(tried[i].accuracy.value - likely[i].value for i in best) / len(best)
+    if fall < LEAST_FALL:
+        return ""
+    return (f"Provisional figures are the best of {len(tried)} tries: expect accuracy to fall by about {fall:.2f} "
+            "on fresh problems (vortex confirm).")
+
+
 def _line(one: Standing, candidates: Mapping[int, Candidate]) -> tuple[str, ...]:
     candidate = one.candidate
     share = "-" if candidate.is_dense else share_text(one.share)
@@ -40,6 +57,8 @@ def _line(one: Standing, candidates: Mapping[int, Candidate]) -> tuple[str, ...]
 
 def _tier(one: Standing) -> str:
     places = {Place.NEAR: ", within noise", Place.BEATEN: ", beaten"}
+    if one.fresh and one.candidate.tier == "provisional":
+        return "not confirmed" + places.get(one.place, "")
     return one.candidate.tier + places.get(one.place, "")
 
 
@@ -59,6 +78,7 @@ def record(one: Standing) -> dict[str, Any]:
         "bytes_per_step": one.bytes_per_step, "round": candidate.round, "parents": list(candidate.parents),
         "author": candidate.author, "hypothesis": candidate.hypothesis, "flow_hash": candidate.flow.hash,
         "point": candidate.point.model_dump(mode="json"), "rival": one.rival, "doubt": one.doubt,
+        "fresh": bool(one.fresh),
     }
 
 

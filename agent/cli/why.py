@@ -11,6 +11,6 @@ def command(candidate: CandidateId, db: Db = DEFAULT_DB, json: Json = False) -> 
     """One or two sentences with the figures they rest on."""
     archive = open_archive(db, create=False)
     one = candidate_of(archive, candidate)
-    entries = archive.entries(one.campaign)
+    entries = archive.entries(one.campaign, exams=True)
     reason = why(frontier(entries), next(entry for entry in entries if entry.candidate.id == one.id))
     print(to_json({"id": one.id, "why": reason}) if json else reason)

@@ -27,6 +27,8 @@ def stage_text(result: StageResult) -> str:
     """A figure where the stage measured one, `ok` where it did not, else how it ended."""
     if result.status is not Status.OK:
         return str(result.status)
+    if "confirmed" in result.facts:
+        return "confirmed" if result.facts["confirmed"] else "not confirmed" if "text" in result.facts else "measured"
     figure = result.metrics.get(result.stage)
     if figure is None:
         return "ok"

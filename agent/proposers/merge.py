@@ -8,11 +8,11 @@ from agent.desk import desk_of
 from agent.proposers.asked import ideas, proposal, question
 from agent.proposers.base import Parent, Proposal, Round
 from agent.proposers.settings import AskedSettings, read_settings
+from agent.rivals import BLIND
 from search.candidate import Candidate, Entry
 from search.frontier import Place, frontier
 
 KIND = "merge"
-BLIND = ("random", "mass", "everything")
 Pair = tuple[Parent, Parent]
 
 

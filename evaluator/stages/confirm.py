@@ -12,8 +12,8 @@ from pydantic import Field
 from evaluator import statistics
 from evaluator.report import Row, RowsByStage, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Rival, Stage, Usual
+from evaluator.stages.accuracy import AccuracyStage
 from evaluator.stages.settings import StageSettings, read_settings
-from evaluator.stages.standin import chance_on_frontier, confirmation, split_confirm
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError
 from vortex.ir import Graph
@@ -27,8 +27,8 @@ Asked: TypeAlias = Mapping[str, tuple[Stage, Problem]]
 class ConfirmSettings(StageSettings):
     """`samples` problems a task, and `repeats` timings a shape, in each of `stages`: those of the campaign that measure
     accuracy and speed, unless told. A candidate is worth it with a `chance` to be on the frontier. `alpha` is the chance
-    that a campaign confirms anything that is no better than what it is compared with. `every` how many rounds it is
-    done; 0: once, when the search has ended."""
+    that a campaign confirms anything that is no better than what it is compared with; it tries `most` candidates, and
+    does so after `every` so many rounds; 0: once, when the search has ended."""
 
     timeout_s: Annotated[float, Field(gt=0)] = 3600.0
     samples: Annotated[int, Field(ge=2)] = 64
@@ -36,6 +36,7 @@ class ConfirmSettings(StageSettings):
     stages: tuple[str, ...] = ()
     chance: Annotated[float, Field(ge=0, le=1)] = 0.2
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    most: Annotated[int, Field(ge=1)] = 16
     every: Annotated[int, Field(ge=0)] = 0
 
 
@@ -44,12 +45,12 @@ class ConfirmStage(Usual):
     """`inner` are the stages that it repeats; without them it is what stands in a campaign file, and asks nothing.
 
     `name` is the set of problems as well: `confirm`, or `sealed`. `attempt` counts the candidates that the campaign has
-    tried to confirm, from 1. Ids are STAGE/TASK/SET/INDEX, those of timings STAGE/SHAPE.
+    tried to confirm, from 1; 0: nobody is chosen yet. Ids are STAGE/TASK/SET/INDEX, those of timings STAGE/SHAPE.
     """
 
     settings: ConfirmSettings
     inner: tuple[Stage, ...] = ()
-    attempt: int = 1
+    attempt: int = 0
     name: str = NAME
 
     @property
@@ -73,11 +74,16 @@ class ConfirmStage(Usual):
 
     def skip(self, context: Context) -> str:
         """Candidates that the search's own rows give little chance. `rivals` hold these rows too."""
-        if context.is_dense or context.control:
+        if context.is_dense or context.control or self.attempt:
             return ""
-        total = sum(len(context.own.get(stage, ())) for stage in statistics.ACCURACY_STAGES)
-        chance = chance_on_frontier(context.own, context.rivals, total)
+        chance = self.chance(context.own, context.rivals)
         return f"chance {chance:.2f} to be on the frontier" if chance < self.settings.chance else ""
+
+    def chance(self, own: RowsByStage, rivals: Sequence[Rival]) -> float:
+        """That it is on the frontier once it has answered the problems of this stage as well."""
+        tasks = [(row.stage, row.problem.split("/")[0]) for stage in statistics.ACCURACY_STAGES for row in own.get(stage, ())]
+        total = len(tasks) + self.settings.samples * len(set(tasks))
+        return statistics.chance_on_frontier(own, rivals, total)
 
     def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         """See Stage."""
@@ -88,19 +94,21 @@ class ConfirmStage(Usual):
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
         """Facts: `confirmed`, and what it rests on. Rivals count that have rows of this stage: the controls, and what was
         confirmed before."""
-        own = split_confirm(rows)
+        own, dense = statistics.split_confirm(rows), statistics.split_confirm(context.dense)
+        for stage in self.inner:
+            inner = stage.result(own.get(stage.name, ()), replace(context, dense=dense.get(stage.name, ())))
+            if inner.status is not Status.OK:
+                return replace(inner, stage=self.name, facts={})
         metrics = {"accuracy": statistics.accuracy(own), statistics.SPEED_STAGE: statistics.speed(own)}
-        facts: dict[str, Any] = {"confirmed": False, "set": self.name}
+        facts: dict[str, Any] = {"confirmed": False}
         if not (context.is_dense or context.control):
             facts |= self._verdict(own, context.rivals)
         return StageResult(stage=self.name, status=Status.OK, metrics=metrics, facts=facts)
 
     def _verdict(self, own: RowsByStage, rivals: Sequence[Rival]) -> Mapping[str, Any]:
-        measured = [replace(one, rows=split_confirm(one.rows[self.name])) for one in rivals
+        measured = [replace(one, rows=statistics.split_confirm(one.rows[self.name])) for one in rivals
                     if one.tier != "provisional" and one.rows.get(self.name)]
-        if not measured:
-            return {"text": "nothing was measured on the same problems to compare it with"}
-        found = confirmation(own, measured, self.attempt, self.settings.alpha)
+        found = statistics.confirmation(own, measured, max(1, self.attempt), self.settings.alpha)
         return {"confirmed": found.confirmed, "p": found.p, "level": found.level, "attempt": self.attempt,
                 "against": found.against, "text": found.text}
 
@@ -124,10 +132,7 @@ def _id(stage: str, problem: str, name: str) -> str:
 
 
 def _seedless(stage: Stage) -> Stage:
-    settings = getattr(stage, "settings", None)
-    if settings is None or not hasattr(settings, "seed"):
-        return stage
-    return replace(stage, settings=settings.model_copy(update={"seed": 0}))  # type: ignore[type-var]  # stages are dataclasses
+    return stage.seeded(0) if isinstance(stage, AccuracyStage) else stage
 
 
 def make(settings: Mapping[str, Any]) -> ConfirmStage:

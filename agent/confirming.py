@@ -1,0 +1,148 @@
+"""Exams: what may stand on the frontier is run again on problems that the search never saw, one verdict after the other.
+
+Who is tried follows from the search's own rows, the order too; attempts are written down before the first one is begun,
+so that a run that was cut off goes on with the same and spends its level once.
+"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from agent.crew import Crew
+from agent.judge import Judge
+from agent.rivals import rivals
+from evaluator.cluster import Runner
+from evaluator.funnel import Book, Funnel, Work
+from evaluator.report import Row, StageResult, Status
+from evaluator.stage import Context, Rival
+from evaluator.stages.confirm import ConfirmStage
+from search.candidate import Candidate, Entry, without_exams
+from search.store.archive import Archive
+from vortex.errors import CampaignError
+
+EVENT = "exam"
+
+
+@dataclass(frozen=True)
+class RowsFirst:
+    """A Book that keeps rows, and verdicts that no rival could change."""
+
+    book: Book
+
+    def rows(self, stage: str) -> Sequence[Row]:
+        return self.book.rows(stage)
+
+    def add(self, row: Row) -> None:
+        self.book.add(row)
+
+    def result(self, stage: str) -> StageResult | None:
+        return self.book.result(stage)
+
+    def close(self, result: StageResult) -> None:
+        if result.status is not Status.OK:
+            self.book.close(result)
+
+    def dense(self, stage: str) -> Sequence[Row]:
+        return self.book.dense(stage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exam:
+    """`stage` is the exam, not yet given to anybody."""
+
+    campaign: str
+    archive: Archive
+    judge: Judge
+    runner: Runner
+    stage: ConfirmStage
+
+    def hold(self, only: Sequence[int] = ()) -> tuple[Candidate, ...]:
+        """Tries those that are worth it, or the candidates `only`; gives them as they ended. Raises Stopped, VortexError."""
+        tries = self._tries(only)
+        if not tries:
+            return ()
+        field = [entry.candidate for entry in self._entries() if entry.candidate.id in self._standards()]
+        crew = Crew(self.runner.slots)
+        crew.each([lambda one=one: self._measure(one, 0) for one in field if self._open(one)])  # type: ignore[misc]
+        waiting = [(one, attempt) for one, attempt in tries if self._open(one)]
+        if crew.size > 1:
+            crew.each([lambda one=one, n=n: self._measure(one, n, rows_only=True) for one, n in waiting])  # type: ignore[misc]
+        return tuple(self._end(one, attempt) for one, attempt in waiting)
+
+    def attempts(self) -> Mapping[int, int]:
+        """Which attempt each candidate was, in order."""
+        return attempts(self.archive, self.campaign, self.stage.name)
+
+    def _entries(self) -> tuple[Entry, ...]:
+        return self.archive.entries(self.campaign, exams=True)
+
+    def _standards(self) -> set[int]:
+        """The controls that whatever is confirmed must be better than."""
+        return {one.id for one in rivals(map(without_exams, self._entries())) if one.tier == "control"}
+
+    def _tries(self, only: Sequence[int]) -> list[tuple[Candidate, int]]:
+        """Candidates with the number of their attempt; new ones are written down."""
+        entries = {entry.candidate.id: entry for entry in self._entries()}
+        made = dict(self.attempts())
+        for id in only or self._worth_it(entries, made):
+            if id not in made:
+                made[id] = len(made) + 1
+                self.archive.event(self.campaign, EVENT, {"set": self.stage.name, "candidate": id, "attempt": made[id],
+                                                          "problems": self.stage.settings.samples})
+        return [(entries[id].candidate, attempt) for id, attempt in made.items() if id in entries]
+
+    def _worth_it(self, entries: Mapping[int, Entry], made: Mapping[int, int]) -> list[int]:
+        """By the search's own rows: the most promising first, as many as are left."""
+        seen = [without_exams(entry) for entry in entries.values()]
+        standing, chances = rivals(seen), []
+        for entry in seen:
+            one = entry.candidate
+            if one.tier == "control" or one.status is not Status.OK or one.id in made:
+                continue
+            others = tuple(rival for rival in standing if rival.id != one.id)
+            context = Context(point=one.point, graph=one.flow.graph, own=entry.by_stage, rivals=others)
+            if not self.stage.skip(context):
+                chances.append((-self.stage.chance(entry.by_stage, others), one.id))
+        return [id for _, id in sorted(chances)][:max(0, self.stage.settings.most - len(made))]
+
+    def _open(self, candidate: Candidate) -> bool:
+        result = self.archive.book(candidate).result(self.stage.name)
+        return candidate.status is Status.OK and (result is None or result.status is Status.INFRASTRUCTURE)
+
+    def _against(self, candidate: Candidate) -> tuple[Rival, ...]:
+        """What its rows are compared with: controls, and what was confirmed by now, as this exam measured them."""
+        standards = self._standards()
+        return tuple(Rival(id=entry.candidate.id, name=entry.candidate.name, tier=entry.candidate.tier, rows=entry.by_stage)
+                     for entry in self._entries() if entry.candidate.id != candidate.id
+                     and (entry.candidate.id in standards or entry.candidate.tier == "confirmed"))
+
+    def _measure(self, candidate: Candidate, attempt: int, *, rows_only: bool = False) -> StageResult:
+        self.judge.watch.candidate_started(candidate)
+        stage, control = replace(self.stage, attempt=attempt), candidate.tier == "control"
+        work = Work(name=candidate.name, source=candidate.flow.source, point=candidate.point, control=control,
+                    graph=None if candidate.is_dense else candidate.flow.graph,
+                    rivals=() if control or rows_only else self._against(candidate))
+        wrap = RowsFirst if rows_only else None
+        result, = self.judge.run(Funnel([stage], self.runner), candidate, work, wrap).results
+        if candidate.is_dense and result.status not in (Status.OK, Status.INFRASTRUCTURE):
+            raise CampaignError(f"the dense control failed the exam {stage.name}: {result.message}",
+                                hint="Without it nothing can be confirmed.")
+        return result
+
+    def _end(self, candidate: Candidate, attempt: int) -> Candidate:
+        result = self._measure(candidate, attempt)
+        if result.status is Status.OK:
+            confirmed = bool(result.facts["confirmed"]) and self.stage.name == "confirm"
+            ended = self.archive.finish(candidate, Status.OK, tier="confirmed" if confirmed else None)
+            told = f"{candidate.id} {candidate.name}: {result.facts['text']}"
+        elif result.status is Status.INFRASTRUCTURE:
+            ended, told = candidate, f"{candidate.id} {candidate.name}: {result.code}; it will be tried again"
+        else:
+            ended = self.archive.finish(candidate, result.status)
+            told = f"{candidate.id} {candidate.name}: {result.status} on problems it had not seen ({result.code})"
+        self.judge.watch.note(told)
+        return ended
+
+
+def attempts(archive: Archive, campaign: str, name: str) -> Mapping[int, int]:
+    """Candidates that took the exam `name`, with the number of their attempt, in its order."""
+    return {int(event.data["candidate"]): int(event.data["attempt"]) for event in archive.events(campaign)
+            if event.kind == EVENT and event.data["set"] == name}
