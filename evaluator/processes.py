@@ -2,6 +2,7 @@
 
 Stdlib alone: the reaper starts with it in a few milliseconds.
 """
+import math
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LOOK_S = 0.01
+LEASE = "VORTEX_LEASE"                    # names, in the environment of all that a worker starts, the worker
 _DEAD = "ZX"                              # zombies are nobody's parents
 
 
@@ -22,6 +24,11 @@ class Process:
 
     pid: int
     started: int
+
+    @property
+    def lease(self) -> str:
+        """What its environment says of LEASE, and that of all that it starts from then on."""
+        return f"{self.pid}.{self.started}"
 
     @property
     def lives(self) -> bool:
@@ -34,6 +41,7 @@ class Process:
 class _Stat:
     state: str
     parent: int
+    group: int
     started: int
 
 
@@ -46,18 +54,23 @@ def find(pid: int) -> Process | None:
 def tree(roots: Iterable[Process]) -> set[Process]:
     """The roots and everything they started that has not been orphaned; those that are gone are left out."""
     children: dict[int, list[Process]] = defaultdict(list)
-    alive: dict[int, Process] = {}
-    for pid in (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()):
-        if (found := _stat(pid)) is not None and found.state not in _DEAD:
-            alive[pid] = Process(pid, found.started)
-            children[found.parent].append(alive[pid])
-    left, members = [root for root in roots if alive.get(root.pid) == root], set[Process]()
+    alive = _alive()
+    for one, found in alive.items():
+        children[found.parent].append(one)
+    left, members = [root for root in roots if root in alive], set[Process]()
     while left:
         one = left.pop()
         if one not in members:
             members.add(one)
             left += children[one.pid]
     return members
+
+
+def strays(workers: Collection[Process]) -> set[Process]:
+    """What workers started although they may be gone, and the parents between: by the environment, and by the group."""
+    leases, groups = {one.lease for one in workers}, {one.pid: one.started for one in workers}
+    return {one for one, found in _alive().items()
+            if groups.get(found.group, math.inf) <= one.started or _lease(one.pid) in leases}
 
 
 def resident_bytes(members: Collection[Process]) -> int:
@@ -72,12 +85,12 @@ def state(pid: int) -> str:
 
 
 def end(members: Collection[Process], within_s: float) -> set[Process]:
-    """Kills them and all that they started; what still lives after `within_s` seconds comes back.
+    """Kills them and all that they started, strays included; what still lives after `within_s` seconds comes back.
 
     They are stopped first, so that none can start another while the rest is looked for.
     """
     known: set[Process] = set()
-    while more := tree({*members, *known}) - known:
+    while more := (tree({*members, *known}) | strays(members)) - known:
         _signal(more, signal.SIGSTOP)
         known |= more
     until = time.monotonic() + within_s
@@ -98,10 +111,24 @@ def _signal(members: Iterable[Process], number: signal.Signals) -> None:
                 continue
 
 
+def _alive() -> dict[Process, _Stat]:
+    pids = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+    return {Process(pid, found.started): found for pid in pids if (found := _stat(pid)) is not None and found.state not in _DEAD}
+
+
+def _lease(pid: int) -> str:
+    name = f"{LEASE}="
+    try:
+        words = (_PROC / str(pid) / "environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    return next((word.removeprefix(name) for word in words if word.startswith(name)), "")
+
+
 def _stat(pid: int) -> _Stat | None:
     try:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        return _Stat(fields[0], int(fields[1]), int(fields[19]))
+        return _Stat(fields[0], int(fields[1]), int(fields[2]), int(fields[19]))
     except (OSError, IndexError):
         return None
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 
-from evaluator.processes import Process, find
+from evaluator.processes import LEASE, Process, find
 from evaluator.report import Status
 from evaluator.stage import Answered, Problem, Stage
 from vortex.config import OperatingPoint
@@ -107,9 +107,7 @@ class Worker:
 
     def place(self) -> Place:
         """Where this is, in an actor."""
-        process = find(os.getpid())
-        assert process is not None, "this process is there"
-        return Place(process=process, gpu_ids=_gpu_ids(), note=self._note)
+        return Place(process=_this(), gpu_ids=_gpu_ids(), note=self._note)
 
     def stop(self) -> None:
         """Ends the engine."""
@@ -124,9 +122,16 @@ def _last_words() -> str:
     the whole group, is the driver's. A process that ends by its own fault has words; one that is killed has none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    os.environ[LEASE] = _this().lease
     handle, path = tempfile.mkstemp(prefix="vortex-note-")
     faulthandler.enable(handle, all_threads=False)
     return path
+
+
+def _this() -> Process:
+    process = find(os.getpid())
+    assert process is not None, "this process is there"
+    return process
 
 
 def _gpu_ids() -> tuple[int, ...]:

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -69,6 +70,20 @@ def test_a_warden_ends_what_its_worker_left_as_orphans(family: Process) -> None:
     assert sum(one.lives for one in members) == 4
     assert warden.end(family) == ""
     assert not any(one.lives for one in members)
+
+
+def test_orphans_that_nobody_saw_are_known_by_their_environment(tmp_path: Path) -> None:
+    lead = processes.find(os.getpid())
+    assert lead is not None
+    lead = Process(1 << 23, lead.started)                    # a worker that is long gone
+    command = "sleep 600 & echo $!"
+    told = subprocess.run(["setsid", "sh", "-c", command], env={"PATH": os.environ["PATH"], processes.LEASE: lead.lease},
+                          stdout=(tmp_path / "out").open("w"))
+    assert told.returncode == 0
+    orphan = processes.find(int((tmp_path / "out").read_text()))
+    assert orphan is not None and processes.strays({lead}) == {orphan}
+    assert processes.end({lead}, 5) == set()
+    assert not orphan.lives
 
 
 def test_a_reaper_ends_what_it_was_told_of_when_its_maker_is_gone(family: Process) -> None:
