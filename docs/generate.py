@@ -9,7 +9,8 @@ from vortex.language.ops.record import Op
 
 HERE = Path(__file__).parent / "reference"
 COMMANDS = ("run", "resume", "status", "estimate", "calls", "frontier", "show", "why", "notebook", "innovate", "eval", "export",
-            "verify", "serve", "swap", "check", "same", "compile", "cost", "flows", "ops", "calibrate", "prompt", "mcp", "bench",
+            "verify", "serve", "swap", "check", "same", "compile", "cost", "flows", "ops", "tasks", "calibrate", "prompt", "mcp",
+            "bench",
             "bench serve", "bench decode", "doctor")
 
 

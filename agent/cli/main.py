@@ -33,6 +33,7 @@ COMMANDS = {
     "cost": "What a decode step costs on a GPU by arithmetic, and from which context on a flow pays.",
     "flows": "The built-in flows; or the source of one.",
     "ops": "The words of the language; or one of them.",
+    "tasks": "The tasks that can be asked of a model; or a problem of one.",
     "calibrate": "The parameter file of a flow that needs a model's own numbers.",
     "prompt": "What a language model would be told now.",
     "mcp": "Serve a campaign's tools to a coding agent (Model Context Protocol).",
