@@ -10,12 +10,13 @@ import argparse
 
 import torch
 from study_flows import EVOLVED, record, record_equal
+from study_page import write_page
 from study_proxies import measure_all
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("record", "equal", "proxies"))
+    parser.add_argument("what", choices=("record", "equal", "proxies", "rank"))
     parser.add_argument("--evolved", type=int, default=EVOLVED, help="how many evolved flows")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -23,8 +24,10 @@ def main() -> None:
         record(wanted=options.evolved)
     elif options.what == "equal":
         record_equal()
-    else:
+    elif options.what == "proxies":
         measure_all()
+    else:
+        print(write_page())
 
 
 if __name__ == "__main__":

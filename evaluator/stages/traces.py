@@ -28,12 +28,14 @@ from vortex.serving.engine import Engine
 
 NAME = "traces"
 LEADABLE = ("embedded",)                  # engines that replay: others have the figures that need no model alone
-REJECT: Mapping[str, float] = {"kl": 4.0}
+REJECT: Mapping[str, float] = {"kl": 4.0, "disagreement": 4.0}
 
 
 class TracesSettings(StageSettings):
-    """`reject`: proxy -> times `control`'s loss from which on a flow is turned away; `bytes` "equal": both read as many bytes a
-    step, index included, else both at the point as it is. `samples` prompts of each of `tasks`, `steps` captured of each."""
+    """`reject`: proxy -> times `control`'s loss from which on a flow is turned away. `bytes`: both at the point as it is, or
+    "equal", both reading as many bytes a step, index included; the frontier weighs bytes itself, so that a good flow with a
+    large index is not to be turned away for it. `samples` prompts of each of `tasks`, `steps` captured of each.
+    """
 
     tasks: Tasks = (*RETRIEVAL_PRESETS, *REASONING_PRESETS)
     samples: Annotated[int, Field(ge=1)] = 4
@@ -41,7 +43,7 @@ class TracesSettings(StageSettings):
     steps: Annotated[int, Field(ge=1)] | Literal["every"] = 3
     window: Annotated[int, Field(ge=3)] = WINDOW
     control: str = "quest"
-    bytes: Literal["equal", "point"] = "equal"
+    bytes: Literal["equal", "point"] = "point"
     reject: Mapping[str, Annotated[float, Field(gt=0)]] = REJECT
 
     @field_validator("reject")
