@@ -1,11 +1,13 @@
 """Timings on record: a run whose speed rows are replayed from a file is repeatable, row by row."""
 import json
+import threading
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
 from evaluator.cluster import Runner
+from evaluator.cluster.runner import timed
 from evaluator.stage import Answered, Problem, Stage
 from evaluator.statistics import SPEED_STAGE
 from vortex.config import OperatingPoint
@@ -21,6 +23,7 @@ class RecordedTimings:
         self._inner = inner
         self._path = path
         self._known = _read(path)
+        self._lock = threading.Lock()
 
     @property
     def slots(self) -> int:
@@ -29,20 +32,20 @@ class RecordedTimings:
     def stream(self, stage: Stage, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
                done: Collection[tuple[str, int]], timeout_s: float) -> Generator[Answered, None, None]:
         """See Runner. What takes no timings passes through."""
-        timed = [one for one in problems if stage.name == SPEED_STAGE or one.id.startswith(f"{SPEED_STAGE}/")]
-        rest = [one for one in problems if one not in timed]
+        timings = [one for one in problems if timed(stage, one)]
+        rest = [one for one in problems if not timed(stage, one)]
         if rest:
             yield from self._inner.stream(stage, graph, point, rest, done, timeout_s)
-        if timed:
-            yield from self._timings(stage, graph, point, timed, done, timeout_s)
+        if timings:
+            yield from self._timings(stage, graph, point, timings, done, timeout_s)
 
     def _timings(self, stage: Stage, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
                  done: Collection[tuple[str, int]], timeout_s: float) -> Generator[Answered, None, None]:
-        flow = "dense" if graph is None else graph.hash
+        flow = ("dense" if graph is None else graph.hash) + ("" if stage.name == SPEED_STAGE else f" in {stage.name}")
         wanted = [(p.id, repeat) for p in problems for repeat in range(p.repeats)]
         known = {(p, r): self._known[key] for p, r in wanted if (key := (flow, point.hash, p, r)) in self._known}
         yield from (known[key] for key in wanted if key in known and key not in done)
-        if len(known.keys() | set(done)) == len(wanted):
+        if known.keys() | set(done) >= set(wanted):
             return
         for answered in self._inner.stream(stage, graph, point, problems, {*done, *known}, timeout_s):
             self._append((flow, point.hash, answered.problem, answered.repeat), answered)
@@ -50,7 +53,7 @@ class RecordedTimings:
 
     def _append(self, key: _Key, answered: Answered) -> None:
         self._known[key] = answered
-        with self._path.open("a") as file:
+        with self._lock, self._path.open("a") as file:
             file.write(json.dumps({"key": key, "answered": asdict(answered)}) + "\n")
 
 

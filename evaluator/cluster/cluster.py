@@ -1,25 +1,23 @@
 """The Runner on Ray: leases workers, asks them, and decides whose fault it is when one is lost."""
 import time
 from collections.abc import Collection, Generator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from evaluator.cluster.lease import RemoteWorker, Usage
 from evaluator.cluster.losses import Loss, WorkerLostError, verdict
 from evaluator.cluster.pool import Pool, Slot, Want
-from evaluator.cluster.runner import job_of
+from evaluator.cluster.runner import job_of, timed
 from evaluator.cluster.session import Session
 from evaluator.cluster.settings import ClusterSettings
 from evaluator.report import Status
 from evaluator.stage import Answered, Problem, Stage
-from evaluator.statistics import CONFIRM_STAGE, SPEED_STAGE
 from evaluator.worker import EngineFactory, Job, JobError
 from vortex.config import OperatingPoint
 from vortex.errors import EngineError
 from vortex.ir import Graph
 from vortex.serving import make_engine
-
-ALONE = (SPEED_STAGE, CONFIRM_STAGE)      # they take timings
 
 
 class Cluster:
@@ -72,15 +70,21 @@ class Cluster:
                done: Collection[tuple[str, int]], timeout_s: float) -> Generator[Answered, None, None]:
         """See Runner. A job whose worker is lost goes on with what is missing, on another where there is one.
 
-        `timeout_s` is time that a worker works on it: waiting for a worker, and loading a model, do not count.
+        `timeout_s` is time that a worker works on it: waiting for a worker, and loading a model, do not count. Timings come
+        last, and have a node without GPUs to themselves.
         """
-        seen, losses, lost_at = set(done), list[Loss](), set[str]()
-        want = Want(warm=(point.engine, point.model, point.hash), alone=stage.name in ALONE, avoid=lost_at)
+        for alone in (False, True):
+            part = [problem for problem in problems if timed(stage, problem) is alone]
+            if part:
+                yield from self._part(job_of(stage, graph, point, part, done), alone, timeout_s)
+
+    def _part(self, job: Job, alone: bool, timeout_s: float) -> Generator[Answered, None, None]:
+        seen, losses, lost_at = set(job.done), list[Loss](), set[str]()
+        want = Want(warm=_warmth(job.point), alone=alone, avoid=lost_at)
         while True:
             with self._lent.lend(want) as slot:
-                job = job_of(stage, graph, point, problems, seen)
                 try:
-                    for answered in self._attempt(slot, job, timeout_s):
+                    for answered in self._attempt(slot, replace(job, done=frozenset(seen)), timeout_s):
                         if (key := (answered.problem, answered.repeat)) not in seen:
                             seen.add(key)
                             yield answered
@@ -103,7 +107,7 @@ class Cluster:
                 worker.open(self._engines, self._settings.gpus_per_worker if slot.node.gpus else 0)
             name = worker.name
             worker.prepare(job.point)
-            slot.warm = (job.point.engine, job.point.model, job.point.hash)
+            slot.warm = _warmth(job.point)
             yield from worker.run(job, timeout_s)
         except WorkerLostError as lost:
             lost.worker = name
@@ -125,3 +129,7 @@ class Cluster:
     def _lent(self) -> Pool:
         assert self._pool is not None, "a cluster is opened with `with`"
         return self._pool
+
+
+def _warmth(point: OperatingPoint) -> tuple[str, ...]:
+    return point.engine, point.model, point.hash

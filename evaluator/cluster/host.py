@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import os
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -53,6 +54,8 @@ def _unpacked(code: bytes) -> str:
         zipfile.ZipFile(io.BytesIO(code)).extractall(fresh)
         try:
             fresh.rename(folder)
-        except OSError:                       # another worker was faster: one whole copy is as good as the other
-            return str(fresh)
+        except OSError:                       # another worker was faster
+            shutil.rmtree(fresh)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else: code from there is not run")
     return str(folder)

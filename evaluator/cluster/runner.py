@@ -6,6 +6,7 @@ from typing import Protocol
 
 from evaluator.report import Status
 from evaluator.stage import Answered, Problem, Stage
+from evaluator.statistics import SPEED_STAGE
 from evaluator.worker import EngineFactory, Job, JobError, Worker
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
@@ -54,6 +55,11 @@ class LocalCluster:
     def stop(self) -> None:
         """Ends the engine."""
         self._worker.stop()
+
+
+def timed(stage: Stage, problem: Problem) -> bool:
+    """Whether a problem is a timing: the speed stage's own, and those of an exam that repeats it."""
+    return stage.name == SPEED_STAGE or problem.id.startswith(f"{SPEED_STAGE}/")
 
 
 def job_of(stage: Stage, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
