@@ -18,6 +18,7 @@ HOMES = {
     "ray": ("evaluator/cluster/",),
     "datasets": ("evaluator/tasks/",),
     "math_verify": ("evaluator/tasks/",),
+    "pyseccomp": ("evaluator/sandbox/",),
     "scipy": ("evaluator/statistics/",),
     "sqlalchemy": ("search/store/",),
     "alembic": ("search/store/",),

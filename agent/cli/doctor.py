@@ -14,6 +14,8 @@ import typer
 from agent.cli.options import Json
 from agent.cli.text import columns, to_json
 from agent.environment import processor
+from evaluator.cluster.devices import devices
+from evaluator.sandbox import standing
 from vortex.errors import ModelError, VortexError
 from vortex.serving.sglang.python import find_python
 
@@ -23,6 +25,7 @@ PARTS = (
     ("CPU programs", ("torch",), "compile"),
     ("embedded engine", ("torch", "transformers", "safetensors"), "eval"),
     ("campaigns", ("torch", "transformers", "ray", "sqlalchemy", "scipy", "moocore"), "eval"),
+    ("maths and data sets", ("datasets", "math_verify"), "tasks"),
     ("Triton kernels", ("triton",), "compile"),
 )
 
@@ -33,7 +36,9 @@ def command(
 ) -> None:
     """What is installed and usable here. With --model, exit code 2 when that model is not served, and why."""
     parts = {name: _part(needs, extra) for name, needs, extra in PARTS}
-    told: dict[str, Any] = {"machine": _machine(), "parts": {**parts, "sglang engine": _sglang()}}
+    told: dict[str, Any] = {"machine": _machine(), "devices": [asdict(device) for device in devices()],
+                            "sandbox": {**standing().to_json(), "text": standing().text},
+                            "parts": {**parts, "sglang engine": _sglang()}}
     refusal = None
     if model is not None:
         try:
@@ -94,8 +99,16 @@ def _standing(part: Mapping[str, Any]) -> str:
     return f"{part['why'] if 'why' in part else 'lacks ' + ', '.join(part['missing'])}: {part['install']}"
 
 
+def _device(device: Mapping[str, Any]) -> str:
+    each = " each" if device["count"] > 1 and device["kind"] == "gpu" else ""
+    used = f", {device['used_bytes'] / GB:.1f} GB in use" if device["used_bytes"] else ""
+    return f"{device['count']} x {device['name']}, {device['memory_bytes'] / GB:.1f} GB{each}{used}"
+
+
 def _text(told: dict[str, Any], refusal: VortexError | None) -> str:
     rows = list(told["machine"].items())
+    rows += [("devices" if i == 0 else "", _device(device)) for i, device in enumerate(told["devices"])]
+    rows.append(("sandbox", told["sandbox"]["text"]))
     rows += [(name, _standing(part)) for name, part in told["parts"].items()]
     if refusal is None and "model" in told:
         model = told["model"]

@@ -113,6 +113,14 @@ def test_doctor_says_that_the_shipped_model_is_served() -> None:
     assert told["model"]["engines"] == ["embedded", "sglang"]
 
 
+def test_doctor_says_which_sandbox_and_devices_are_in_use() -> None:
+    told, text = json.loads(vortex("doctor", "--json").stdout), " ".join(vortex("doctor").stdout.split())
+    assert told["sandbox"]["means"] in ("bubblewrap", "Landlock", None)
+    assert f"sandbox {told['sandbox']['text']}" in text
+    assert told["devices"][-1]["kind"] == "cpu" and f"{told['devices'][-1]['count']} x " in text
+    assert "maths and data sets" in told["parts"]
+
+
 def test_doctor_says_where_sglang_is_found_and_what_is_wrong_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(VARIABLE, str(make_python(tmp_path, "0.4.0")))
     told = json.loads(vortex("doctor", "--json").stdout)["parts"]["sglang engine"]
