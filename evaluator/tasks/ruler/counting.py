@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 
 from evaluator.tasks.ruler import words
-from evaluator.tasks.ruler.draft import Count, Draft
+from evaluator.tasks.ruler.draft import Count, Draft, Steps
 from evaluator.tasks.ruler.draw import PUBLISHED_SEED, Draw
 from evaluator.tasks.ruler.needles import SHORT
 from vortex.errors import CampaignError
@@ -49,9 +49,9 @@ class CommonWords:
     any_answer: bool = False
     least: int = COMMON + 1
 
-    def increment(self, length: int) -> int:
+    def steps(self, length: int) -> Steps:
         """See Kind."""
-        return 10
+        return Steps(10, first=4096, factor=2)
 
     def ready(self, length: int, faithful: bool, count: Count) -> "CommonWords":
         """See Kind. By default an example that takes more than a third of the prompt is left out."""
@@ -91,11 +91,12 @@ class FrequentWords:
     vocabulary: int = 0
     budget: int = 50
     any_answer: bool = False
-    least: int = 96              # below it the ranks 4 and 5 may come equally often
+    least: int = 53              # below it ranks 4 and 5 may come equally often, once rounded down
 
-    def increment(self, length: int) -> int:
+    def steps(self, length: int) -> Steps:
         """See Kind."""
-        return max(1, (length - self.budget) // 32)
+        room = length - self.budget
+        return Steps(max(1, room // 32), first=room // 6)
 
     def ready(self, length: int, faithful: bool, count: Count) -> "FrequentWords":
         """See Kind."""

@@ -21,6 +21,16 @@ class Draft:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Units that a prompt too long is shrunk by; units of the first look (0: so many as well), which says what one takes; and
+    how many times as many as fit by that the search begins with."""
+
+    increment: int
+    first: int = 0
+    factor: int = 3
+
+
 class Kind(Protocol):
     """One of the thirteen tasks; its prompt grows with the units of its haystack."""
 
@@ -40,8 +50,8 @@ class Kind(Protocol):
     def any_answer(self) -> bool:
         """Is one of the answers enough (spellings of one thing)?"""
 
-    def increment(self, length: int) -> int:
-        """By how many units the published generator shrinks a prompt that is too long."""
+    def steps(self, length: int) -> "Steps":
+        """In which steps the published generator looks for the units that fit."""
 
     def ready(self, length: int, faithful: bool, count: Count) -> "Kind":
         """The task at this length (in tokens) for a model whose tokens `count` counts."""

@@ -78,16 +78,14 @@ class RulerTask:
         pen = Pen.of(self.name, self.length, reader)
         kind = self.kind.ready(self.length, True, reader.count)
         draw = FaithfulDraw(self.key, seed)
-        increment = kind.increment(self.length)
+        steps = kind.steps(self.length)
         searched = Attempt(kind, pen, partial(draw.at, 0))
-        if isinstance(kind, FrequentWords):
-            fit = climbed(searched.tokens, self.length, (self.length - kind.budget) // 6, increment)
-        else:
-            fit = published(searched.tokens, self.length, increment)
+        search = climbed if isinstance(kind, FrequentWords) else published
+        fit = search(searched.tokens, self.length, steps)
         self._check_spelling(pen, searched)
         for index in counted():
             attempt = Attempt(kind, pen, partial(draw.at, index))
-            shrunk(attempt.tokens, self.length, fit, increment)
+            shrunk(attempt.tokens, self.length, fit, steps.increment)
             yield self._sample(f"{self.name}/{seed}/{index}", attempt)
 
     def _check_spelling(self, pen: Pen, attempt: Attempt) -> None:

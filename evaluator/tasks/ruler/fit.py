@@ -2,6 +2,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from evaluator.tasks.ruler.draft import Steps
 from vortex.errors import CampaignError
 
 Tokens = Callable[[int], int]
@@ -37,11 +38,12 @@ def largest(tokens: Tokens, limit: int, least: int) -> Fit:
     return Fit(low, per_unit)
 
 
-def published(tokens: Tokens, limit: int, increment: int) -> Fit:
-    """The search of the published generator, which starts at `increment` units: it draws as often as that one."""
-    per_unit = tokens(increment) / increment
-    low, high = increment, max(int(limit / per_unit * 3), 2 * increment)
-    found = increment
+def published(tokens: Tokens, limit: int, steps: Steps) -> Fit:
+    """The search of the published generator, which never asks for fewer units than its increment."""
+    first = steps.first or steps.increment
+    per_unit = tokens(first) / first
+    low, high = steps.increment, max(int(limit / per_unit) * steps.factor, 2 * steps.increment)
+    found = steps.increment
     while low <= high:
         middle = (low + high) // 2
         if tokens(middle) <= limit:
@@ -51,12 +53,12 @@ def published(tokens: Tokens, limit: int, increment: int) -> Fit:
     return Fit(found, per_unit)
 
 
-def climbed(tokens: Tokens, limit: int, first: int, increment: int) -> Fit:
-    """The search of the published generator for coded words: up from `first` by increments, back by one."""
-    units = first
+def climbed(tokens: Tokens, limit: int, steps: Steps) -> Fit:
+    """The search of the published generator for coded words: up from its first look by increments, back by one."""
+    units = steps.first
     while tokens(units) < limit:
-        units += increment
-    return Fit(units - increment, limit / units)
+        units += steps.increment
+    return Fit(units - steps.increment, limit / units)
 
 
 def settled(tokens: Tokens, limit: int, fit: Fit, least: int) -> int:

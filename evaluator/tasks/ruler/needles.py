@@ -5,7 +5,7 @@ from random import Random
 from typing import Literal
 
 from evaluator.tasks.ruler import words
-from evaluator.tasks.ruler.draft import Count, Draft
+from evaluator.tasks.ruler.draft import Count, Draft, Steps
 from evaluator.tasks.ruler.draw import Draw
 from evaluator.tasks.ruler.haystack import NOISE, OWN_PROSE, Essays, lay
 
@@ -36,11 +36,11 @@ class Needles:
         """Lines or words that leave every needle a place of its own."""
         return 8 if self.haystack == "essay" else self.keys * self.values
 
-    def increment(self, length: int) -> int:
+    def steps(self, length: int) -> Steps:
         """See Kind."""
         if self.haystack == "essay":
-            return 500
-        return 5 if length < SHORT else 25
+            return Steps(500)
+        return Steps(5 if length < SHORT else 25)
 
     def ready(self, length: int, faithful: bool, count: Count) -> "Needles":
         """See Kind."""
@@ -66,7 +66,7 @@ class Needles:
         depth = dict(zip((value for _, value in needles), depths, strict=True))
         answers = tuple(value for key in asked for value in known[key])
         facts = {"depths": [depth[answer] for answer in answers], "order": draw.order, "needles": len(needles),
-                 "places": list(places)}
+                 "places": list(places), "lines": len(lines)}
         return Draft(*self._ask(context, asked), answers, facts)
 
     def _haystack(self, draw: Draw, units: int, unique: "_Unique") -> tuple[list[str], list[int]]:

@@ -7,7 +7,7 @@ from random import Random
 from evaluator.tasks.parts import drawn_from
 from evaluator.tasks.ruler import world
 from evaluator.tasks.ruler.corpora import Corpus, Question, load
-from evaluator.tasks.ruler.draft import Count, Draft
+from evaluator.tasks.ruler.draft import Count, Draft, Steps
 from evaluator.tasks.ruler.draw import PUBLISHED_SEED, Draw
 from vortex.errors import CampaignError
 
@@ -29,9 +29,9 @@ class Questions:
     budget: int = 32
     any_answer: bool = True
 
-    def increment(self, length: int) -> int:
+    def steps(self, length: int) -> Steps:
         """See Kind."""
-        return 10
+        return Steps(10)
 
     def ready(self, length: int, faithful: bool, count: Count) -> "Questions":
         """See Kind; a data set is loaded here."""
