@@ -19,28 +19,25 @@ def detectable(known: Sequence[Row] | float | None, problems: int, repeats: int 
     `known`: rows of dense decode, or a guess at its accuracy, or nothing (1/2, where noise is greatest). Rows without
     repeats bound the noise within a problem by p(1 - p). `level` is two-sided; `correlation` is that of two
     flows' scores on one problem given what is known: 0 is the safe assumption, and the right one for rows with repeats.
-    Flows are taken to differ by the same on all problems. 1 where nothing in [0, 1] can be seen.
+    What is lost is taken to be lost alike on all problems of a kind. 1 where nothing in [0, 1] can be seen.
     """
-    share, portion = _moments(known)
+    share, noise = _moments(known)
     alpha, beta = float(special.ndtri(1 - level / 2)), float(special.ndtri(power))
-    found = 0.0
+    found = needed = 0.0
     for _ in range(_ROUNDS):
-        other = share - found if share >= 0.5 else share + found
-        spread = portion * (share * (1 - share) + other * (1 - other)) * (1 - correlation) / repeats
+        # A loss at problems that were nearly always solved adds as much noise as it takes accuracy: the worst case.
+        spread = (noise + min(0.25, noise + found * (1 - found))) * (1 - correlation) / repeats
         end = 1.0 if repeats == 1 else max(1 / repeats, math.sqrt(spread))
         needed = alpha * math.sqrt(problems * spread + 2 * end**2) + beta * math.sqrt(problems * spread)
         found = (found + min(needed / problems, 1.0)) / 2
-        found = min(found, max(share, 1 - share))
-    return found if needed / problems <= found * 1.01 else 1.0
+    return found if found <= max(share, 1 - share) else 1.0
 
 
 def _moments(known: Sequence[Row] | float | None) -> tuple[float, float]:
-    """The accuracy, and which portion of p(1 - p) is noise within problems."""
+    """The accuracy, and the noise within problems: the mean of p(1 - p)."""
     if known is None or isinstance(known, float | int):
-        return (0.5 if known is None else float(known)), 1.0
-    tasks = clusters(known)
-    shares = [float(np.mean([np.mean(scores) for scores in group.values()])) for group in tasks.values()]
-    share = float(np.mean(shares))
-    noise = float(np.mean([within(group) for group in tasks.values()]))
-    whole = float(np.mean([one * (1 - one) for one in shares]))
-    return share, min(1.0, noise / whole) if whole and noise else 1.0
+        share = 0.5 if known is None else float(known)
+        return share, share * (1 - share)
+    tasks = clusters(known).values()
+    shares = [float(np.mean([np.mean(scores) for scores in group.values()])) for group in tasks]
+    return float(np.mean(shares)), float(np.mean([within(group) for group in tasks]))
