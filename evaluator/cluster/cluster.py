@@ -2,6 +2,7 @@
 import time
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -23,9 +24,9 @@ from vortex.serving import make_engine
 class Cluster:
     """A Runner on Ray, and a context manager: `with Cluster() as cluster`. Workers and their models outlive a job."""
 
-    def __init__(self, settings: ClusterSettings | None = None, engines: EngineFactory = make_engine) -> None:
+    def __init__(self, settings: ClusterSettings | None = None, engines: EngineFactory | None = None) -> None:
         self._settings = settings or ClusterSettings()
-        self._engines = engines
+        self._engines = engines or partial(make_engine, gpus=self._settings.gpus_per_worker)
         self._session = Session(self._settings)
         self._pool: Pool | None = None
         self._opened = 0.0

@@ -27,7 +27,7 @@ _NOTHING = Reading(state="", resident_bytes=0)
 
 @dataclass(kw_only=True)
 class Usage:
-    """Seconds that a slot worked and did not, and how often an engine was started there."""
+    """Seconds that a slot worked, or was made ready to, and did not; and how often an engine was started there."""
 
     busy_s: float = 0.0
     idle_s: float = 0.0
@@ -70,11 +70,13 @@ class RemoteWorker:
 
     def open(self, engines: EngineFactory, gpus: int) -> None:
         """Makes the process. Raises JobError (infrastructure), WorkerLostError."""
+        started = time.monotonic()
         self._host = self._session.host(self._node, self._settings.threads, gpus)
         allowed = self._loading(f"no worker after {self._settings.load_s:g} s")
         self._value(self._host.make.remote("evaluator.worker", "Worker", engines, in_actor=True), allowed)
         self._place = self._value(self._host.ask.remote("place"), allowed)
         self._session.warden(self._node).take(self._place.process, list(self._place.gpu_ids))
+        self._usage.busy_s += time.monotonic() - started
 
     def prepare(self, point: OperatingPoint) -> None:
         """Loads engine and model, unless they are there. Raises JobError (infrastructure), WorkerLostError, VortexError."""

@@ -48,6 +48,7 @@ class Tally:
     doubled_rows: int = 0
     wrong_verdicts: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    code: set[str] = field(default_factory=set)            # where the workers had ours from
     overruns_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -56,6 +57,7 @@ class Tally:
         """What must not be."""
         said = [*self.wrong_verdicts, *(f"left behind: {one}" for one in self.orphans)]
         said += [f"{count} rows {what}" for what, count in (("lost", self.lost_rows), ("doubled", self.doubled_rows)) if count]
+        said += [f"a worker ran {path}" for path in self.code if "vortex-code-" not in path]
         return said + [f"a limit was overrun by {late:.2f} s" for late in self.overruns_s if late > 2]
 
 
@@ -131,6 +133,7 @@ def judge(cluster: Cluster, kind: str, room: Path, number: int, tally: Tally, lo
     rows = [(row.problem, row.repeat) for row in book.kept]
     wanted = ROWS if ENDS[kind] is Status.OK else 3
     with lock:
+        tally.code |= {str(row.data["code"]) for row in book.kept}
         tally.doubled_rows += len(rows) - len(set(rows))
         tally.lost_rows += max(0, wanted - len(set(rows)))
         if status is not ENDS[kind]:

@@ -90,7 +90,8 @@ class Script(Usual):
             if isinstance(move, str):
                 misbehave(move)
             score = 1.0 if isinstance(move, str) else move
-            yield Answered(problem=problem.id, data={"score": score, "pid": os.getpid(), "started": engine.started})
+            yield Answered(problem=problem.id, data={"score": score, "pid": os.getpid(), "started": engine.started,
+                                 "code": statistics.__file__})
 
     def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         return Row(stage=self.name, problem=problem.id, score=answered.data["score"], data=answered.data)

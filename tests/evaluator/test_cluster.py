@@ -1,6 +1,7 @@
 """A real Ray: what a candidate does to its worker ends as its own named failure, and the next candidate runs."""
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.evaluator.scripted import POINT, Script, graph, make_scripted
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.server
-SETTINGS = ClusterSettings(memory_bytes=256 << 20, lives=2)
+SETTINGS = ClusterSettings(workers=2, memory_bytes=256 << 20, lives=2)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,7 @@ def judge(cluster: Cluster, script: Script, name: str = "recent") -> tuple[Repor
 @pytest.mark.parametrize(("move", "timeout_s", "status", "code"), [
     ("hang", 1.0, Status.TIMEOUT, "timeout"),
     ("eat", 60.0, Status.MEMORY, "out-of-memory"),
+    ("start one that eats", 60.0, Status.MEMORY, "out-of-memory"),
     ("raise", 60.0, Status.CRASH, "ZeroDivisionError"),
     ("eat all", 60.0, Status.MEMORY, "out-of-memory"),
     ("die", 60.0, Status.CRASH, "worker-died"),
@@ -68,6 +70,37 @@ def test_a_stage_stopped_early_leaves_the_worker_ready(cluster: Cluster) -> None
     report, book = judge(cluster, Script((0.0, "hang"), gate=0.9, timeout_s=5.0))
     assert (report.status, len(book.kept)) == (Status.STOPPED, 1)
     assert judge(cluster, Script((1.0,)))[0].status is Status.OK
+
+
+def test_stages_run_side_by_side_and_more_wait_for_their_turn(cluster: Cluster) -> None:
+    script = Script((1.0, 1.0))
+    one, other, third = (cluster.stream(script, None, POINT, script.problems(POINT), (), 60.0) for _ in range(3))
+    assert cluster.slots == 2
+    assert next(one).data["pid"] != next(other).data["pid"]
+    got: list[str] = []
+    waits = threading.Thread(target=lambda: got.extend(answered.problem for answered in third))
+    waits.start()
+    waits.join(0.5)
+    assert got == []
+    one.close()
+    waits.join(30)
+    assert got == ["task/0", "task/1"]
+    assert [answered.problem for answered in other] == ["task/1"]
+
+
+def test_an_engine_is_started_once_a_worker_however_many_stages_run(cluster: Cluster) -> None:
+    judge(cluster, Script((1.0,)))
+    before = {name: one.engine_starts for name, one in cluster.usage().items()}
+    for name in ("one", "two", "three"):
+        judge(cluster, Script((1.0, 1.0)), name)
+    after = cluster.usage()
+    assert {name: one.engine_starts for name, one in after.items()} == before
+    assert len(after) == 2 and all(one.busy_s > 0 and one.idle_s > 0 for one in after.values())
+
+
+def test_limits_are_kept_to_within_two_seconds(cluster: Cluster) -> None:
+    """Those that the candidates above broke."""
+    assert len(cluster.overruns_s) >= 3 and max(cluster.overruns_s) < 2
 
 
 OPEN = """

@@ -15,6 +15,7 @@ from evaluator.cluster.warden import Warden
 from evaluator.processes import Process
 from evaluator.reaper import Reaper
 from vortex.errors import EngineError
+from vortex.serving import make_engine
 
 FAMILY = """
 import os, sys, time
@@ -114,3 +115,9 @@ def test_the_room_of_a_node(cpus: int, gpus: int, settings: dict[str, int], room
 def test_settings_that_cannot_be_are_refused(name: str) -> None:
     with pytest.raises(EngineError, match=f"{name} of the workers is 0"):
         ClusterSettings(**{name: 0})  # type: ignore[arg-type]
+
+
+def test_several_gpus_are_for_an_engine_that_divides_its_model() -> None:
+    assert vars(make_engine("sglang", gpus=4))["options"].tp_size == 4
+    with pytest.raises(EngineError, match="runs on one GPU, not on 2 together"):
+        make_engine("embedded", gpus=2)

@@ -10,8 +10,11 @@ ENGINES = {
 }
 
 
-def make_engine(name: str) -> Engine:
-    """An engine that is not started yet. Raises EngineError for an unknown name, MissingExtra for a missing library."""
+def make_engine(name: str, gpus: int = 1) -> Engine:
+    """An engine that is not started yet; SGLang's divides its model over so many GPUs.
+
+    Raises EngineError for an unknown name, and for several GPUs where one is all it takes; MissingExtra for a missing library.
+    """
     if name not in ENGINES:
         raise EngineError(f"there is no engine {name!r}", hint=f"Engines: {', '.join(ENGINES)}.")
     module, cls, extra = ENGINES[name]
@@ -23,5 +26,7 @@ def make_engine(name: str) -> Engine:
             raise
         raise MissingExtra(f"the {name} engine needs {missing}, which is not installed",
                            hint=f'pip install "vortex-platform[{extra}]"') from error
-    engine: Engine = found()
+    if gpus > 1 and name != "sglang":
+        raise EngineError(f"the {name} engine runs on one GPU, not on {gpus} together", hint='engine = "sglang" divides a model.')
+    engine: Engine = found.on(gpus) if gpus > 1 else found()
     return engine

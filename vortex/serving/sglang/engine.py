@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from vortex.budget import num_blocks
 from vortex.config import OperatingPoint
@@ -49,6 +49,11 @@ class SglangEngine:
     def __init__(self, options: SglangOptions | None = None) -> None:
         self.options = options or SglangOptions()
         self._forget()
+
+    @classmethod
+    def on(cls, gpus: int) -> Self:
+        """An engine whose model is divided over so many GPUs."""
+        return cls(SglangOptions(tp_size=gpus))
 
     def _forget(self) -> None:
         self._checkpoint: Checkpoint | None = None

@@ -1,0 +1,17 @@
+"""A short storm over a simulated cluster of three nodes; `benchmarks/faults.py` is the long one."""
+from pathlib import Path
+
+import pytest
+
+from tests.evaluator.faults import NODES, trial
+
+pytestmark = pytest.mark.server
+
+
+def test_a_storm_loses_nothing_blames_nobody_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    for number in range(40):
+        (tmp_path / "disk" / str(number)).symlink_to("/dev/full")
+    tally = trial(40, 1, tmp_path, calm_s=2.5)
+    assert tally.faults == []
+    assert sum(tally.storm.values()) > NODES and len(tally.kinds) > 4 and tally.overruns_s and tally.code
