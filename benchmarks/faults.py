@@ -47,12 +47,12 @@ def told(tally: Tally, disk: str) -> dict[str, object]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evaluations", type=int, default=300)
-    parser.add_argument("--calm", type=float, default=2.5, help="seconds between two blows, about")
+    parser.add_argument("--every", type=int, default=3, help="a blow to so many evaluations, about")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="a folder for the record; the default is benchmarks/results")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vortex-faults-") as room, small_disk(Path(room) / "disk") as disk:
-        tally = trial(options.evaluations, options.seed, Path(room), options.calm)
+        tally = trial(options.evaluations, options.seed, Path(room), options.every)
     path = record("faults", 1, told(tally, disk), **({} if options.out is None else {"folder": options.out}))
     print("\n".join(tally.faults) or f"{tally.evaluations} evaluations, {sum(tally.storm.values())} blows: nothing lost, nothing "
           f"doubled, nobody blamed, nothing left; the worst overrun {max(tally.overruns_s, default=0.0):.2f} s")

@@ -64,19 +64,25 @@ class Tally:
 class Storm(threading.Thread):
     """Kills what Ray runs, and takes nodes away and brings others, until it is told to stop."""
 
-    def __init__(self, machines: Any, rng: random.Random, storm: Counter[str], calm_s: float) -> None:
+    def __init__(self, machines: Any, rng: random.Random, tally: "Tally", every: int) -> None:
         super().__init__(daemon=True)
-        self._machines, self._rng, self._storm, self._calm_s = machines, rng, storm, calm_s
+        self._machines, self._rng, self._tally, self._every = machines, rng, tally, every
         self._over = threading.Event()
         self._own = ray.get_runtime_context().get_node_id()
 
     def run(self) -> None:
-        while not self._over.wait(self._rng.uniform(0.4, 1.6) * self._calm_s):
+        """A blow after so many attempts, in whatever they do then: on a slow machine as often as on a fast one."""
+        due = 0
+        while not self._over.wait(0.01):
+            if self._tally.attempts < due:
+                continue
+            due = self._tally.attempts + self._rng.randint(1, 2 * self._every)
+            self._over.wait(self._rng.uniform(0.0, 0.5))
             if self._rng.random() < 0.15:
                 self._lose_a_node()
             elif victims := [one for one in marked(os.environ[MARK]) if _is_host(one)]:
                 self._rng.choice(victims).kill()
-                self._storm["a worker or warden was killed"] += 1
+                self._tally.storm["a worker or warden was killed"] += 1
 
     def stop(self) -> None:
         self._over.set()
@@ -85,7 +91,7 @@ class Storm(threading.Thread):
     def _lose_a_node(self) -> None:
         there = [node for node in self._machines.worker_nodes if node.unique_id != self._own]
         self._machines.remove_node(self._rng.choice(sorted(there, key=lambda node: str(node.unique_id))), allow_graceful=False)
-        self._storm["a node was lost"] += 1
+        self._tally.storm["a node was lost"] += 1
         self._over.wait(self._rng.uniform(0.0, 2.0))
         self._machines.add_node(num_cpus=1)
 
@@ -156,8 +162,8 @@ def machines() -> Iterator[Any]:
         cloudpickle.unregister_pickle_by_value(scripted)  # type: ignore[no-untyped-call]
 
 
-def trial(evaluations: int, seed: int, room: Path, calm_s: float) -> Tally:
-    """Judges that many candidates, drawn by their shares, in the midst of a storm with a blow about each `calm_s` seconds.
+def trial(evaluations: int, seed: int, room: Path, every: int) -> Tally:
+    """Judges that many candidates, drawn by their shares, in the midst of a storm with a blow to about `every` of them.
     `room/disk` is a small disk, or a full one."""
     mark = os.environ[MARK] = uuid.uuid4().hex
     rng, lock, started = random.Random(seed), threading.Lock(), time.monotonic()
@@ -166,7 +172,7 @@ def trial(evaluations: int, seed: int, room: Path, calm_s: float) -> Tally:
     settings = ClusterSettings(memory_bytes=256 << 20, load_s=60.0, silent_s=5.0)
     with machines() as made:
         with Cluster(ClusterSettings(**{**vars(settings), "address": made.address}), make_scripted) as cluster:
-            storm = Storm(made, rng, tally.storm, calm_s)
+            storm = Storm(made, rng, tally, every)
             storm.start()
             with ThreadPoolExecutor(NODES) as threads:
                 list(threads.map(lambda job: judge(cluster, job[1], room, job[0], tally, lock), enumerate(kinds)))
