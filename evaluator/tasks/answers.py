@@ -17,9 +17,7 @@ DIGITS_MAX = 400              # of a number that is read as one: no answer of a 
 def said(text: str, thinking: bool | None = None) -> str:
     """What follows the last end of thinking in `text`; nothing where thinking was asked for, or begun, and not ended."""
     _, ended, after = text.rpartition(_THINK_END)
-    if ended:
-        return after
-    return "" if thinking or "<think>" in after else after
+    return "" if "<think>" in after or (thinking and not ended) else after
 
 
 def last_box(text: str) -> str | None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from evaluator.tasks import answers
 from evaluator.tasks.parts import drawn_from
 from evaluator.tasks.reader import Reader
-from evaluator.tasks.rendering import manner, rendered
+from evaluator.tasks.rendering import Manner, manner, rendered, thinks
 from evaluator.tasks.scorers import find_scorer
 from evaluator.tasks.task import Grade, Sample
 
@@ -41,10 +41,13 @@ class FixedSet:
         how = manner(reader)
         places, part = drawn_from(range(len(self.items)), [item.prompt for item in self.items], seed)
         random.Random(f"{self.name}/{seed}").shuffle(places)
-        facts = {"part": part, "thinking": how.thinking}
-        return tuple(Sample(id=f"{self.name}/{seed}/{place}", prompt=rendered(reader, how, item.prompt),
-                            answer=item.wanted[0], answers=item.wanted, max_new_tokens=item.max_new_tokens, facts=facts)
-                     for place in places[:count] for item in [self.items[place]])
+        return tuple(self._sample(place, seed, rendered(reader, how, self.items[place].prompt), part, how)
+                     for place in places[:count])
+
+    def _sample(self, place: int, seed: int, prompt: str, part: str, how: Manner) -> Sample:
+        item, facts = self.items[place], {"part": part, "thinking": thinks(how, prompt)}
+        return Sample(id=f"{self.name}/{seed}/{place}", prompt=prompt, answer=item.wanted[0], answers=item.wanted,
+                      max_new_tokens=item.max_new_tokens, facts=facts)
 
     def grade(self, sample: Sample, text: str) -> Grade:
         """See TaskSet. What was thought does not count, and an answer that was never reached is none."""

@@ -6,6 +6,7 @@ from evaluator.tasks.reader import Reader
 from vortex.errors import CampaignError
 
 _EMPTY_THINKING = re.compile(r"<think>\s*</think>\s*$")
+_OPEN_THINKING = re.compile(r"<think>\s*$")
 _TAIL = 80                            # characters of a prompt that a refusal shows
 
 
@@ -46,6 +47,11 @@ def rendered(reader: Reader, how: Manner, text: str) -> str:
                             f"of {reader.model} writes ...{prompt[-_TAIL:]!r}",
                             hint="Use a checkpoint whose template keeps the mode.")
     return prompt
+
+
+def thinks(how: Manner, prompt: str) -> bool | None:
+    """Is what follows `prompt` thinking until its end is marked? Some templates open it for every model of theirs."""
+    return True if _OPEN_THINKING.search(prompt) else how.thinking
 
 
 def _chat(reader: Reader, text: str, thinking: bool | None) -> str:
