@@ -209,13 +209,13 @@ class Loop:
         every = 0 if spec is None else int(spec.settings.get("every", 0))
         return bool(every) and number % every == 0
 
-    def exam(self, part: Part = exams.CONFIRM, only: Sequence[int] = ()) -> tuple[Candidate, ...]:
+    def exam(self, part: Part = exams.CONFIRM, only: Sequence[int] = (), *, asked: bool = False) -> tuple[Candidate, ...]:
         """Tries what may stand on the frontier, or the candidates `only`, on problems that the search has not seen.
 
-        Nothing where the campaign has no such stage, unless candidates are named. Raises Stopped, VortexError.
+        Nothing where the campaign has no such stage, unless a person `asked`. Raises Stopped, VortexError.
         """
         stages = self._campaign.stages
-        if not only and part == exams.CONFIRM and all(spec.name != CONFIRM_STAGE for spec in stages):
+        if not asked and all(spec.name != CONFIRM_STAGE for spec in stages):
             return ()
         stage = exams.exam(stages, part, self._archive.secret(self._campaign.name))
         try:

@@ -18,6 +18,7 @@ COMMANDS = {
     "estimate": "What a campaign's language models will cost, before it is run.",
     "calls": "The calls of language models: what was said, and what it cost.",
     "frontier": "The candidates that no other beats, with their intervals.",
+    "confirm": "Run the best again on problems that the search never saw; the last exam.",
     "show": "One candidate: source, report, lineage.",
     "why": "Why a candidate is, or is not, on the frontier.",
     "notebook": "What a campaign learned: hypotheses with verdicts, what failed, what is open.",
