@@ -110,11 +110,11 @@ def facts(rows: Sequence[Row], dense: Sequence[Row], repeats: int) -> Mapping[st
     change = drift(rows, dense)
     told = {
         "tokens_per_problem": tokens_per_problem(rows), "truncated": truncated(rows), "boxless": boxless(rows),
-        "goodput": goodput(rows), "token_ms": token_ms(rows), "faults": faults(rows), "doubts": doubts(rows),
+        "goodput": goodput(rows), "token_ms": token_ms(rows), "faults": faults(rows), "doubts": doubts(rows) or None,
         "at_caps": at_caps(rows), "tokens_of_dense": change and plain(change),
         f"pass_at_{repeats}": pass_at(rows, repeats) if repeats > 1 else None,
     }
-    return {name: value for name, value in told.items() if value not in (None, {}, 0) or name == "truncated"}
+    return {name: value for name, value in told.items() if value is not None and value != {}}
 
 
 def plain(estimate: Estimate) -> Mapping[str, Any]:

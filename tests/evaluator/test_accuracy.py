@@ -1,0 +1,181 @@
+"""What stages make of generated answers: draws, chunks, faults, races, signal, and limits scored together."""
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluator.report import Row, Status
+from evaluator.stage import Answered, Context, Rival
+from evaluator.stages import make_stage
+from evaluator.stages.accuracy import AccuracyStage
+from tests.evaluator.scripted import POINT, graph
+from tests.tasks.test_fixed import lines, problems
+from vortex.errors import CampaignError
+from vortex.serving.engine import Completion, Request
+
+SMALL = {"tasks": ["math:small"], "max_new_tokens": 64, "samples": 10}
+
+
+def stage(name: str = "reasoning", **settings: Any) -> AccuracyStage:
+    made = make_stage(name, {**SMALL, **settings})
+    assert isinstance(made, AccuracyStage)
+    return made
+
+
+class Letters:
+    """A tokenizer whose tokens are letters."""
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(letter) for letter in text]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return "".join(map(chr, tokens))
+
+
+class Parrot:
+    """An engine that says the same to every request, the last one first, and notes what it was asked."""
+
+    tokenizer = Letters()
+
+    def __init__(self, says: str = r"\boxed{7}") -> None:
+        self.says = says
+        self.asked: list[list[Request]] = []
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        self.asked.append(list(requests))
+        for request in reversed(requests):
+            yield Completion(id=request.id, tokens=tuple(map(ord, self.says)), finish="stop", prefill_s=1, decode_s=1)
+
+
+def answered(made: AccuracyStage, engine: Any, done: Sequence[tuple[str, int]] = ()) -> list[Answered]:
+    return list(made.run(engine, None, POINT, made.problems(POINT), set(done)))
+
+
+def rows_of(made: AccuracyStage, right: float = 1.0, only: int | None = None) -> list[Row]:
+    keys = [(one.id, repeat) for one in made.problems(POINT) for repeat in range(one.repeats)][:only]
+    return [Row(stage=made.name, problem=id, repeat=repeat, score=right, exact=right) for id, repeat in keys]
+
+
+def test_each_repeat_has_a_draw_of_its_own_and_another_seed_has_others() -> None:
+    def seeds(seed: int) -> list[int]:
+        engine = Parrot()
+        answered(stage(repeats=3, seed=seed), engine)
+        assert all((one.temperature, one.top_p, one.top_k) == (0.6, 0.95, 20) for one in engine.asked[0])
+        return [one.seed for chunk in engine.asked for one in chunk]
+
+    assert len(set(seeds(1))) == 30
+    assert seeds(1) == seeds(1)
+    assert not set(seeds(1)) & set(seeds(2))
+
+
+def test_a_cut_off_run_asks_the_same_chunks_again_and_yields_what_is_missing() -> None:
+    made, whole = stage(repeats=3, chunk=6), Parrot()
+    everything = answered(made, whole)
+    assert [len(chunk) for chunk in whole.asked] == [6] * 5 and len(everything) == 30
+    keys = [(one.problem, one.repeat) for one in everything]
+    resumed = Parrot()
+    rest = answered(made, resumed, keys[:8])
+    assert [(one.problem, one.repeat) for one in rest] == keys[8:]
+    assert resumed.asked == whole.asked[1:]
+    assert all(one.data["device_s"] >= 0 for one in everything)
+
+
+def test_what_travels_holds_no_answers() -> None:
+    made = stage()
+    engine_side = pickle.dumps((made, made.problems(POINT)))
+    assert b"answer'" not in engine_side and b"wanted" not in engine_side
+    assert set(made.problems(POINT)[0].ask) == {"prompt", "max_new_tokens", "temperature", "top_p", "top_k", "seed"}
+    assert set(make_stage("retrieval", {"samples": 1}).problems(POINT)[0].ask) == {"prompt", "max_new_tokens"}
+
+
+@pytest.mark.parametrize(("text", "finish", "told"), [
+    ("", "stop", {"fault": "empty"}), ("!" * 64, "length", {"fault": "not-a-number"}), ("7", "stop", {"box": False}),
+])
+def test_outputs_that_are_none_score_nothing_and_are_counted(text: str, finish: str, told: dict[str, Any]) -> None:
+    made = stage()
+    problem = made.problems(POINT)[0]
+    data = {"text": text, "tokens": len(text), "finish": finish}
+    row = made.grade(problem, Answered(problem=problem.id, data=data), POINT)
+    assert (row.score, row.data["grade"]) == (0.0, told)
+    assert made.result([row], Context(point=POINT, graph=graph())).facts.get("faults", {}) == \
+        ({told["fault"]: 1} if "fault" in told else {})
+
+
+def test_one_generation_is_scored_at_lower_limits_as_well(tmp_path: Path) -> None:
+    path = lines(tmp_path / "one.jsonl", [{"prompt": "?", "answer": 7, "scorer": "number"}])
+    made = stage(tasks=[f"file:{path}"], caps=[12, 64], repeats=1)
+    problem = made.problems(POINT)[0]
+    (answer,) = answered(made, Parrot("it could be 9, no: it is 7"))
+    row = made.grade(problem, answer, POINT)
+    assert (row.problem.split("/")[0], row.score, row.data["grade"]["at"]) == ("file:one", 1.0, {"12": 0.0})
+    assert made.result([row], Context(point=POINT, graph=graph())).facts["at_caps"] == {"12": 0.0}
+
+
+@pytest.mark.parametrize(("dense", "right", "code"), [(True, 0.0, "no-signal"), (False, 0.0, ""), (True, 1.0, "")])
+def test_a_task_that_dense_decode_cannot_do_has_no_signal(dense: bool, right: float, code: str) -> None:
+    made = stage()
+    result = made.result(rows_of(made, right), Context(point=POINT, graph=None if dense else graph()))
+    assert (result.code, result.status) == (code, Status.GATE if code else Status.OK)
+    assert not code or "math:small" in result.message
+
+
+def test_facts_tell_what_was_asked_and_what_can_be_seen() -> None:
+    made = stage(repeats=2)
+    dense = rows_of(made)
+    facts = made.result(rows_of(made, 0.0), Context(point=POINT, graph=graph(), dense=dense)).facts
+    assert facts["tasks"]["math:small"].startswith("fixed-1 40 problems")
+    assert 0 < facts["detectable"] <= 1 and facts["pass_at_2"] == 0
+    assert facts["of_dense"]["value"] == 0
+    assert made.fingerprints() == facts["tasks"]
+
+
+def _speed(score: float) -> list[Row]:
+    return [Row(stage="speed", problem="b1-c64", repeat=repeat, score=score + repeat / 1000) for repeat in range(4)]
+
+
+def _race(made: AccuracyStage, **changes: Any) -> Context:
+    rival = Rival(id=1, name="quest", tier="confirmed", rows={"speed": _speed(3.0), "reasoning": rows_of(made)})
+    settings: dict[str, Any] = {"own": {"speed": _speed(1.0)}, "rivals": [rival], "graph": graph(), "point": POINT}
+    return Context(**settings | changes)
+
+
+def test_a_lost_race_ends_after_a_whole_chunk() -> None:
+    made = stage(repeats=2, chunk=4, race=0.2)
+    lost, context = rows_of(made, 0.0), _race(made)
+    assert [made.hopeless(lost[:count], context) for count in (1, 3, 7, 8, 12)] == [False, False, False, True, True]
+    result = made.result(lost[:8], context)
+    assert (result.status, result.code) == (Status.STOPPED, "no-chance")
+    assert "8 of 20 answers" in result.message
+
+
+@pytest.mark.parametrize("changes", [{"control": True}, {"graph": None}, {"own": {}}, {"rivals": []}])
+def test_controls_and_what_was_not_timed_race_against_nobody(changes: dict[str, Any]) -> None:
+    made = stage(repeats=2, chunk=4, race=0.2)
+    assert not made.hopeless(rows_of(made, 0.0)[:12], _race(made, **changes))
+    assert not stage(repeats=2, chunk=4).hopeless(rows_of(made, 0.0)[:12], _race(made))
+
+
+@pytest.mark.parametrize(("settings", "why", "hint"), [
+    ({"tasks": []}, "no default one", "vortex tasks"), ({"tasks": ["math:smal"]}, "no set", "small"),
+    ({"tasks": ["file:a/x.jsonl", "file:b/x.jsonl"]}, "task file:x stands 2 times", ""),
+    ({"race": 1}, "race", ""), ({"seed": 1 << 32}, "seed", ""), ({"race": -0.1}, "race", ""),
+    ({"repeat": 2}, "no setting repeat", "repeats"),
+])
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], why: str, hint: str) -> None:
+    with pytest.raises(CampaignError, match=why) as refusal:
+        stage(**settings)
+    assert hint in refusal.value.hint
+
+
+def test_answers_longer_than_the_model_reads_are_refused() -> None:
+    with pytest.raises(CampaignError, match=r"more than the [\d,]+ of probe"):
+        stage(max_new_tokens=100_000).problems(POINT)
+
+
+def test_confirmation_draws_from_problems_that_the_search_has_not_seen(tmp_path: Path) -> None:
+    path = lines(tmp_path / "many.jsonl", problems(200))
+    made = stage(tasks=[f"math:aime24={path}"], samples=200)
+    search, confirm = ({one.ask["prompt"] for one in each.problems(POINT)} for each in (made, made.seeded(1 << 62)))
+    assert search and confirm and not search & confirm
