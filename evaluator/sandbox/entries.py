@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evaluator.sandbox.means import ENVIRONMENT
 from vortex.compiler.front import load
 from vortex.ir import Geometry, Parameter
 
@@ -35,6 +36,7 @@ def _attempts(secret: str, outside: str) -> Mapping[str, Callable[[], object]]:
         "sockets can be made": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
         "processes can be started": _forked,
         "the environment of the first process can be read": _first_environment,
+        "settings of the kernel can be changed": lambda: os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY)),
         "signals can be sent": lambda: os.kill(os.getppid(), 0),
     }
 
@@ -47,7 +49,8 @@ def _forked() -> None:
 
 
 def _first_environment() -> None:
-    if not Path("/proc/1/environ").read_bytes():
+    found = {one.partition(b"=")[0].decode() for one in Path("/proc/1/environ").read_bytes().split(b"\0")}
+    if found <= {*ENVIRONMENT, "PWD", ""}:        # our own, and what bubblewrap adds
         raise FileNotFoundError
 
 

@@ -152,8 +152,9 @@ def main() -> None:
     scratch = config["scratch"]
     if scratch and not config["mounted"] and not walls.enter_namespaces(scratch, config["scratch_bytes"]):
         scratch = ""
-    inside = walls.Walls(config["readable"], syscalls.make_filter(), walls.address_space())
+    locked = landlock.version() if config["landlock"] else 0
+    inside = walls.Walls(config["readable"], bool(locked), syscalls.make_filter(), walls.address_space())
     walls.hide_memory()
     gc.freeze()
-    control.send(json.dumps({"landlock": landlock.version(), "scratch": scratch}).encode())
+    control.send(json.dumps({"landlock": locked, "scratch": scratch}).encode())
     Keeper(control, inside, scratch).serve()

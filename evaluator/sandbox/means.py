@@ -25,13 +25,15 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1
 
 @dataclass(frozen=True)
 class Means:
-    """`command` begins the warm parent; `scratch` is a folder of its own, to be `mounted` by it where that is False."""
+    """`command` begins the warm parent; `scratch` is a folder of its own, to be `mounted` by it where that is False.
+    Children use `landlock` where the kernel has it."""
 
     name: str
     version: str
     command: Callable[[Sequence[str]], Sequence[str]]
     scratch: str
     mounted: bool
+    landlock: bool = True
 
 
 def candidates() -> Iterator[Means | str]:
@@ -75,9 +77,11 @@ def _python() -> list[str]:
 
 
 def _bubblewrap(program: str, paths: Sequence[str]) -> list[str]:
-    """Everything unshared; its own environment is empty too, since it can be read as that of process 1."""
+    """Everything unshared; its own environment is clean too, since it can be read as that of process 1. Settings of the kernel
+    under /proc/sys belong to root, and root in there is still the owner: that folder is read-only as well."""
     words = [program, "--unshare-all", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000",
-             "--cap-drop", "ALL", "--new-session", "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+             "--cap-drop", "ALL", "--new-session",
+             "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
     for path in sorted(set(paths) - set(DEVICES)):
         if Path(path).is_symlink():
             words += ["--symlink", str(Path(path).readlink()), path]

@@ -100,7 +100,8 @@ class Sandbox:
     def _start(self) -> None:
         paths = readable(self._more)
         config = {"readable": paths, "path": list(self._more), "modules": list(self._modules),
-                  "scratch": self.means.scratch, "mounted": self.means.mounted, "scratch_bytes": SCRATCH_BYTES}
+                  "scratch": self.means.scratch, "mounted": self.means.mounted, "landlock": self.means.landlock,
+                  "scratch_bytes": SCRATCH_BYTES}
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with there, tempfile.TemporaryFile() as said:
             try:

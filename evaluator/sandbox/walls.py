@@ -25,6 +25,7 @@ class Walls:
     """`scratch` is the folder of this child, or "" where it may write nothing."""
 
     readable: Sequence[str]
+    landlock: bool
     filter: Any
     base_bytes: int              # of address space, at the start of every child
 
@@ -34,7 +35,7 @@ class Walls:
                             (resource.RLIMIT_FSIZE, MOST_FILE_BYTES), (resource.RLIMIT_NOFILE, MOST_HANDLES),
                             (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NPROC, 0), (resource.RLIMIT_MEMLOCK, 0)):
             resource.setrlimit(limit, (most, most))
-        if landlock.version():
+        if self.landlock:
             landlock.restrict(self.readable, [scratch] if scratch else [])
         self.filter.load()
 

@@ -24,10 +24,10 @@ def read_file(path: str) -> str:
 
 
 def read_environ(pid: int) -> str:
-    """Of a process, as far as it has one."""
+    """Of a process, as far as it tells of a user."""
     text = Path(f"/proc/{pid}/environ").read_bytes().decode()
-    if not text:
-        raise PermissionError("nothing stands there")
+    if "HOME=" not in text:
+        raise PermissionError("nothing of a user stands there")
     return text
 
 
@@ -75,6 +75,12 @@ def connect_unix(path: str) -> bool:
 
 def write_file(path: str) -> int:
     return Path(path).write_text("harm")
+
+
+def open_for_writing(path: str) -> bool:
+    """And write nothing."""
+    os.close(os.open(path, os.O_WRONLY))
+    return True
 
 
 def append_to(path: str) -> int:
