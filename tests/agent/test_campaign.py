@@ -33,7 +33,7 @@ SETTINGS = ", ".join(OperatingPoint.model_fields) + "."
 MISTAKES = [
     ("seed = 7", "sed = 7", 3,
      "CampaignError\n    sed = 7\n  unknown key 'sed' in [campaign]\n"
-     "  Did you mean 'seed'? Allowed in [campaign]: name, goal, seed, controls, seeds, plateau, prompts."),
+     "  Did you mean 'seed'? Allowed in [campaign]: name, goal, seed, controls, seeds, plateau, prompts, duplicates."),
     ("[budget]", "[budgets]", 5,
      "CampaignError\n    [budgets]\n  unknown key 'budgets' in the file\n"
      "  Did you mean 'budget'? Allowed in the file: campaign, budget, point, proposer, stage."),
@@ -171,3 +171,20 @@ def test_a_list_deeper_than_its_setting_is_a_knob(tmp_path: Path, line: str, fix
     name = line.split(" ")[0]
     assert getattr(campaign.point, name) == fixed
     assert campaign.knobs == (((name, knob),) if knob else ())
+
+
+MEASURED = 'name    = "retrieval"\nsamples = 4\n\n[[stage]]\nname = "speed"\n'
+
+
+@pytest.mark.parametrize(("stages", "said"), [
+    (MEASURED + '\n[[stage]]\nname = "confirm"\nseed = 5\n', "takes no seed"),
+    (MEASURED + '\n[[stage]]\nname = "confirm"\nstages = ["static"]\n', "cannot repeat 'static'"),
+    (MEASURED + '\n[[stage]]\nname = "confirm"\nalpha = 0.5\n', "alpha"),
+    ('name    = "retrieval"\nsamples = 4\n\n[[stage]]\nname = "confirm"\n', "needs accuracy and speed"),
+    ('name = "confirm"\n\n[[stage]]\n' + MEASURED, "is not the last"),
+])
+def test_an_exam_that_cannot_be_is_refused(tmp_path: Path, stages: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace('name    = "retrieval"\nsamples = 4\n', stages))
+    with pytest.raises(CampaignError, match=said):
+        load(str(path))
