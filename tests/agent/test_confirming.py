@@ -1,0 +1,143 @@
+"""Exams: who is tried, on which problems, in which order, and that neither a kill nor a proposer changes or sees it."""
+import pickle
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.clock import Clock
+from agent.confirming import Exam, attempts
+from agent.exams import CONFIRM, SEALED, exam
+from agent.judge import Judge
+from agent.stop import Stop
+from agent.tables import StageTable
+from agent.watch import Quiet
+from evaluator.funnel import Funnel
+from evaluator.report import Row, StageResult, Status
+from evaluator.stage import Answered, Problem
+from evaluator.stages.confirm import ConfirmStage
+from search.candidate import Candidate, Draft, flow_record
+from search.frontier import frontier
+from search.store.archive import Archive, open_archive
+from tests.search import made
+from vortex.config import OperatingPoint
+from vortex.ir import Graph
+
+SECRET = 1234567890123
+STAGES = (StageTable.model_validate({"name": "retrieval", "tasks": ["multikey-512-full"], "samples": 4, "gate": ">= 0.9"}),
+          StageTable.model_validate({"name": "speed", "batch": 1, "context": 64}),
+          StageTable.model_validate({"name": "confirm", "samples": 40, "repeats": 5, "most": 3}))
+TRUE = {"dense": (0.9, 1.0), "quest": (0.6, 2.0), "good": (0.9, 4.0), "lucky": (0.5, 2.0), "poor": (0.1, 1.0)}
+
+
+@dataclass
+class Answering:
+    """A Runner that answers as well as each flow truly is."""
+
+    archive: Archive
+    slots: int = 1
+    fails: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def stream(self, stage: Any, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
+               done: Collection[tuple[str, int]], timeout_s: float) -> Generator[Answered, None, None]:
+        name = next(one.name for one in self.archive.candidates("made") if one.point == point)
+        self.asked.append(name)
+        accuracy, speed = TRUE[name]
+        for index, problem in enumerate(problems):
+            for repeat in range(problem.repeats):
+                if (problem.id, repeat) in done:
+                    continue
+                if name == self.fails:
+                    raise KeyboardInterrupt
+                noise = 1 + 0.002 * ((repeat + len(name)) % 3)
+                data = {"dense_step_ms": speed * noise, "step_ms": 1.0, "right": index < accuracy * 40,
+                        "bytes_per_step": 1, "dense_bytes_per_step": 8, "batch": 1, "threads": 1}
+                yield Answered(problem=problem.id, repeat=repeat, data=data)
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    """Dense and quest as controls, and three candidates; what the search measured of `lucky` is too good."""
+    opened = open_archive(tmp_path / "results.db")
+    opened.create_campaign("made", "", {}, 0)
+    seen = {**TRUE, "lucky": (0.95, 3.0)}
+    for slot, name in enumerate(TRUE):
+        control = slot < 2
+        point = OperatingPoint(topk_ratio=0.1 + 0.01 * slot)
+        flow = flow_record(name, f"# {name}", None if name == "dense" else made.graph())
+        draft = Draft(campaign="made", round=int(not control), slot=slot, name=name, flow=flow, point=point, author="evolve",
+                      tier="control" if control else "provisional")
+        candidate = opened.add_candidate(draft)
+        book = opened.book(candidate)
+        for row in made.rows(*seen[name], seed=slot):
+            book.add(row)
+        for stage in ("retrieval", "speed"):
+            book.close(StageResult(stage=stage, status=Status.OK))
+        opened.finish(candidate, Status.OK)
+    monkeypatch.setattr("evaluator.stages.accuracy.AccuracyStage.grade", _grade)
+    monkeypatch.setattr("evaluator.stages.accuracy.AccuracyStage.result",
+                        lambda self, rows, context: StageResult(stage=self.name, status=Status.OK))
+    return opened
+
+
+def _grade(self: Any, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
+    return Row(stage=self.name, problem=problem.id, repeat=answered.repeat, score=float(answered.data["right"]))
+
+
+def held(archive: Archive, runner: Answering, part: Any = CONFIRM, only: Sequence[int] = ()) -> tuple[Candidate, ...]:
+    clock = Clock()
+    stop = Stop(lambda: None)
+    nothing = Funnel([], runner)
+    judge = Judge(archive=archive, funnel=nothing, controls=nothing, watch=Quiet(), stop=stop, clock=clock,
+                  environment=archive.environment({"cpu": "x"}))
+    stage = exam(STAGES, part, SECRET)
+    return Exam(campaign="made", archive=archive, judge=judge, runner=runner, stage=stage).hold(only)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_what_is_truly_better_is_confirmed_and_what_was_lucky_is_not(archive: Archive, slots: int) -> None:
+    ended = {one.name: one.tier for one in held(archive, Answering(archive, slots=slots))}
+    assert ended["good"] == "confirmed" and ended["lucky"] == "provisional" and "poor" not in ended
+    known = {one.candidate.name: one for one in frontier(archive.entries("made", exams=True)).standings}
+    assert known["lucky"].accuracy.value == 0.5 and known["lucky"].fresh
+    assert known["poor"].accuracy.value == 0.1 and not known["poor"].fresh
+    assert all(not one.fresh for one in frontier(archive.entries("made")).standings)
+    again = Answering(archive)
+    assert held(archive, again) == () and again.asked == []
+
+
+def test_an_exam_that_was_cut_off_goes_on_with_the_same_attempts(archive: Archive) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        held(archive, Answering(archive, fails="lucky"))
+    before = attempts(archive, "made", CONFIRM)
+    assert len(before) == 2
+    held(archive, Answering(archive))
+    assert attempts(archive, "made", CONFIRM) == before
+    results = {one.name: archive.book(one).result(CONFIRM) for one in archive.candidates("made")}
+    told = {name: found.facts["attempt"] for name, found in results.items() if found and "attempt" in found.facts}
+    assert sorted(told.values()) == sorted(before.values())
+
+
+def test_the_sealed_set_is_another_and_leaves_the_tier(archive: Archive) -> None:
+    good = next(one.id for one in archive.candidates("made") if one.name == "good")
+    ended, = held(archive, Answering(archive), SEALED, [good])
+    assert ended.tier == "provisional" and list(attempts(archive, "made", SEALED)) == [good]
+    ids = {row.problem for row in archive.rows(ended) if row.stage == SEALED}
+    assert "retrieval/multikey-512-full/sealed/0" in ids and "speed/b1-c64" in ids
+
+
+def test_ids_and_what_travels_tell_nothing_of_the_seed() -> None:
+    stage, point = exam(STAGES, CONFIRM, SECRET), OperatingPoint()
+    seed = str(stage.inner[0].settings.seed)  # type: ignore[attr-defined]
+    asked = stage.problems(point)
+    assert len(asked) == 41 and not any(seed in problem.id for problem in asked)
+    sent = pickle.loads(pickle.dumps(stage))
+    assert isinstance(sent, ConfirmStage) and seed not in repr(sent) and seed in repr(stage)
+    other = exam(STAGES, SEALED, SECRET).problems(point)
+    assert not {str(p.ask.get("prompt")) for p in asked if "prompt" in p.ask} & {str(p.ask.get("prompt")) for p in other
+                                                                                if "prompt" in p.ask}
+    assert [p.ask for p in exam(STAGES, CONFIRM, SECRET).problems(point)] == [p.ask for p in asked]
+    assert [p.ask for p in exam(STAGES, CONFIRM, SECRET + 1).problems(point)] != [p.ask for p in asked]
