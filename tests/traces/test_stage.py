@@ -64,8 +64,9 @@ def test_engines_that_cannot_be_led_skip_it_with_the_reason(engine: str, reject:
 
 
 @pytest.mark.parametrize(("settings", "said"), [
-    ({"reject": {"speed": 2}}, "speed is no proxy"), ({"reject": {}}, "nothing is no proxy"), ({"reject": {"kl": 0}}, "greater than 0"),
-    ({"control": "best"}, "no built-in flow best"), ({"tasks": ["nope"]}, "nope"), ({"bytes": "half"}, "equal"),
+    ({"reject": {"speed": 2}}, "speed is no proxy"), ({"reject": {}}, "nothing is no proxy"),
+    ({"reject": {"kl": 0}}, "greater than 0"), ({"control": "best"}, "no built-in flow best"),
+    ({"tasks": ["nope"]}, "nope"), ({"bytes": "half"}, "equal"),
 ])
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], said: str) -> None:
     with pytest.raises(CampaignError, match=said):
@@ -73,8 +74,8 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, object], said: 
 
 
 @pytest.mark.parametrize(("bytes", "control"), [("point", "oracle"), ("equal", "rocketkv")])
-def test_random_choice_is_turned_away_and_the_control_is_not(leader: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                             bytes: str, control: str) -> None:
+def test_random_choice_is_turned_away_and_the_control_is_not(
+        leader: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes: str, control: str) -> None:
     monkeypatch.setenv("VORTEX_CACHE", str(tmp_path))
     monkeypatch.setattr(kept, "_HELD", {})
     stage = make({**SMALL, "bytes": bytes, "control": control, "reject": {"kl": 1.5}})
