@@ -43,8 +43,8 @@ GRAPH = load(_SOURCE, str(_PATH), Geometry(16, 32, 2))
 class Rule:
     """Looks after `first` problems and then every `block`; stops below `limit`. A limit of 0 never stops."""
 
-    limit: float = 0.05
-    first: int = 16
+    limit: float = 0.2
+    first: int = 8
     block: int = 8
 
 

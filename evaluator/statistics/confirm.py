@@ -77,7 +77,7 @@ def p_faster(ours: RowsByStage, theirs: RowsByStage) -> float:
     """One-sided p-value of "not faster by more than SPEED_FLOOR"; 1 where one was not timed twice."""
     if min(len(rows.get(SPEED_STAGE, ())) for rows in (ours, theirs)) < 2:
         return 1.0
-    return 1 - probability_as_fast(ours, theirs, lead=SPEED_FLOOR, run_spread=RUN_SPREAD)
+    return probability_as_fast(theirs, ours, lead=1 / (1 + SPEED_FLOOR) - 1, run_spread=RUN_SPREAD)
 
 
 def _against(ours: RowsByStage, rival: Measured) -> str:

@@ -61,6 +61,9 @@ def _ahead(own: RowsByStage, rival: RowsByStage, total: int) -> float:
     left = max(0.0, 1 - count / total)
     if not left:
         return float(seen > 0)
+    if not any(one for group in gaps(groups) for one in group):
+        # Twins so far: they stay so with the chance that Laplace's rule of succession gives, else either may be ahead.
+        return (1 - (count + 1) / (total + 1)) / 2
     centre = gap(groups)
     end = (1 - left) * seen + left * centre.value
     return float(special.stdtr(count + 1, end / (centre.error * left**0.5)))
