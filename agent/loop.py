@@ -26,6 +26,7 @@ from agent.stop import Stop, Stopped
 from agent.watch import InTurn, Progress, Watch
 from evaluator.cluster import Cluster, ClusterSettings, LocalCluster, Runner
 from evaluator.funnel import Funnel
+from evaluator.guard.guarded import Guarded
 from evaluator.recorded import RecordedTimings
 from evaluator.report import Status
 from evaluator.stage import Rival
@@ -104,8 +105,9 @@ def opened(campaign: Campaign, geometry: Geometry, archive: Archive, watch: Watc
             runner: Runner = stack.enter_context(Cluster(means.cluster)) if _needs_a_device(campaign) else LocalCluster()
         if means.timings is not None:
             runner = RecordedTimings(runner, means.timings)
-        judge = Judge(archive=archive, funnel=funnel(campaign, runner, gates=True), clock=clock, watch=watch, stop=stop,
-                      controls=funnel(campaign, runner, gates=False), twins=campaign.duplicates == "measure",
+        runner, secret = Guarded(runner), archive.secret(campaign.name)
+        judge = Judge(archive=archive, funnel=funnel(campaign, runner, secret, gates=True), clock=clock, watch=watch, stop=stop,
+                      controls=funnel(campaign, runner, secret, gates=False), twins=campaign.duplicates == "measure",
                       environment=archive.environment(measured(campaign)))
         yield Loop(campaign, archive, judge, geometry, runner)
 
@@ -115,11 +117,11 @@ def _needs_a_device(campaign: Campaign) -> bool:
     return any(make_stage(spec.name, spec.settings).problems(campaign.point) for spec in campaign.stages)
 
 
-def funnel(campaign: Campaign, runner: Runner, *, gates: bool) -> Funnel:
+def funnel(campaign: Campaign, runner: Runner, secret: int, *, gates: bool) -> Funnel:
     """The campaign's stages but for its exam; without gates every stage is measured to its end, as controls are."""
     kept = [(spec.name, {k: v for k, v in spec.settings.items() if gates or k not in exams.GATING})
             for spec in campaign.stages if spec.name != CONFIRM_STAGE]
-    return Funnel([make_stage(name, settings) for name, settings in kept], runner)
+    return Funnel([exams.audited(make_stage(name, settings), secret) for name, settings in kept], runner)
 
 
 class Loop:
@@ -199,7 +201,8 @@ class Loop:
         return True
 
     def _draft(self, number: int, slot: int, proposal: Proposal) -> tuple[Draft, VortexError | None]:
-        flow, refusal = self.loaded(proposal.source, f"<{proposal.name}>", proposal.parameters)
+        ours = {seat.label for seat in seats(self._campaign.proposers) if not seat.spec.model}     # no language model wrote it
+        flow, refusal = self.loaded(proposal.source, f"<{proposal.name}>", proposal.parameters, trusted=proposal.author in ours)
         draft = Draft(campaign=self._campaign.name, round=number, slot=slot, name=proposal.name, flow=flow,
                       point=proposal.point, author=proposal.author, hypothesis=proposal.hypothesis, parents=proposal.parents)
         return draft, refusal and (proposal.refusal or refusal)
@@ -245,11 +248,11 @@ class Loop:
             return known
         return self.enter(draft, refusal)
 
-    def loaded(self, text: str, path: str,
-               parameters: Sequence[Parameter] = ()) -> tuple[FlowRecord, VortexError | None]:
-        """A text as a flow's record, and why it is none."""
+    def loaded(self, text: str, path: str, parameters: Sequence[Parameter] = (), *,
+               trusted: bool = False) -> tuple[FlowRecord, VortexError | None]:
+        """A text as a flow's record, and why it is none; `trusted` as of load_untrusted."""
         with self._judge.clock.part("evaluating"):
-            return self._load(text, path, parameters)
+            return self._load(text, path, parameters, trusted=trusted)
 
     def enter(self, draft: Draft, refusal: VortexError | None, claim: Claim | None = None,
               against: Sequence[Rival] = ()) -> Candidate:
