@@ -62,6 +62,9 @@ class Exam:
         field = [entry.candidate for entry in self._entries() if entry.candidate.id in self._standards()]
         crew = Crew(self.runner.slots)
         crew.each([lambda one=one: self._measure(one, 0) for one in field if self._open(one)])  # type: ignore[misc]
+        if any(self._open(one) for one in field):
+            self.judge.watch.note(f"the exam {self.stage.name} waits: the machines kept a control from taking it")
+            return ()
         waiting = [(one, attempt) for one, attempt in tries if self._open(one)]
         if crew.size > 1:
             crew.each([lambda one=one, n=n: self._measure(one, n, rows_only=True) for one, n in waiting])  # type: ignore[misc]

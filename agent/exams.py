@@ -6,9 +6,10 @@ from typing import Any
 from agent.tables import StageTable
 from evaluator import statistics
 from evaluator.stage import Stage
-from evaluator.stages import make_stage
 from evaluator.stages import confirm as confirming
+from evaluator.stages import make_stage
 from evaluator.stages.accuracy import AccuracyStage
+from evaluator.stages.audit import AuditStage
 from evaluator.stages.confirm import REPEATED, ConfirmStage
 from evaluator.tasks.parts import Part, seed_for
 from vortex.errors import CampaignError
@@ -37,6 +38,11 @@ def exam(stages: Sequence[StageTable], part: Part, secret: int) -> ConfirmStage:
     seed = seed_for(part, _drawn(secret, part))
     inner = tuple(_inner(spec, settings, seed) for spec in stages if spec.name in wanted)
     return ConfirmStage(settings=settings, inner=inner, name=part)
+
+
+def audited(stage: Stage, secret: int) -> Stage:
+    """An audit's prompts come from the secret too; of data sets that are divided they are the search's."""
+    return stage.seeded(seed_for("search", _drawn(secret, "search"))) if isinstance(stage, AuditStage) else stage
 
 
 def check_exam(stages: Sequence[StageTable]) -> None:

@@ -2,7 +2,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Outcome:
 class Means:
     """What a run is given beside its campaign: where workers run, and a file of timings to replay."""
 
-    cluster: ClusterSettings = ClusterSettings()
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     timings: Path | None = None
 
 

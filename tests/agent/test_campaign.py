@@ -58,7 +58,7 @@ MISTAKES = [
      "  rate is not declared (line 2 of schedule_policy)\n  " + HINT),
     ('kind = "evolve"', 'kind = "evolv"', 11,
      "CampaignError\n    [[proposer]]\n  there is no proposer 'evolv'\n  Did you mean 'evolve'? "
-     "Kinds: evolve, one-shot, reflective, merge, scientist, knobs."),
+     "Kinds: evolve, one-shot, reflective, merge, scientist, knobs, copies."),
     ('kind = "evolve"', 'kind = "evolve"\ncrossovr = 0.1', 11,
      "CampaignError\n    [[proposer]]\n  evolve: crossovr: extra inputs are not permitted\n"
      "  Settings of evolve: crossover, turn, seeds, tries."),
