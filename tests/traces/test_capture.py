@@ -13,7 +13,8 @@ from vortex.serving.checkpoint import find_checkpoint
 from vortex.serving.embedded.engine import EmbeddedEngine
 from vortex.serving.engine import Request
 
-MANIFEST = store.Manifest(model="probe", engine="embedded", tasks={"chain-15": "x"}, seed=1, steps=2, fingerprint="f", versions={})
+MANIFEST = store.Manifest(model="probe", engine="embedded", tasks={"chain-15": "x"}, seed=1,
+                          steps=2, fingerprint="f", versions={})
 
 
 @pytest.mark.parametrize(("tokens", "steps", "wanted"), [
