@@ -21,11 +21,11 @@ from search.candidate import Candidate
 from search.store.archive import Archive, open_archive
 from vortex.errors import CampaignError
 
-Chosen = Annotated[list[int] | None, typer.Option("--candidate", metavar="N", help="This one, on the frontier or not; repeatable.")]
+Chosen = Annotated[list[int] | None, typer.Option("--candidate", metavar="N", help="This one; repeatable.")]
 Sealed = Annotated[bool, typer.Option("--sealed", help="The last exam, on the sealed set; each use wears it out.")]
 
 
-def command(
+def command(  # noqa: PLR0913  (options of a command line)
     name: Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="A campaign; the latest one without.")] = None,
     candidate: Chosen = None,
     sealed: Sealed = False,
@@ -49,9 +49,10 @@ def command(
         chosen = chosen or _confirmed(archive, campaign.name)
     ready, before = prepare(campaign), len(attempts(archive, campaign.name, part))
     try:
-        with watch_for(campaign, db, quiet=quiet or not json, json=json) as watch:
-            with opened(campaign, ready.geometry, archive, watch, means(None, ray, workers, unsafe)) as loop:
-                _hold(loop, part, chosen)
+        given = means(None, ray, workers, unsafe)
+        with (watch_for(campaign, db, quiet=quiet or not json, json=json) as watch,
+              opened(campaign, ready.geometry, archive, watch, given) as loop):
+            _hold(loop, part, chosen)
     except Stopped:
         raise typer.Exit(130) from None
     _show(archive, campaign.name, part, before, json=json)

@@ -18,7 +18,7 @@ from vortex import flows
 from vortex.config import load_point
 
 
-def command(
+def command(  # noqa: PLR0913  (options of a command line)
     flow: FlowName,
     point: Annotated[Path | None, typer.Option(help="The operating point, a TOML file; else that of the campaign.")] = None,
     like: Annotated[str, typer.Option(help="Take the stages and the controls of this campaign.")] = "quickstart",

@@ -20,7 +20,7 @@ from vortex.errors import ArchiveError
 Timings = Annotated[Path | None, typer.Option(help="Replay speed timings that stand in this file; add those that do not.")]
 
 
-def command(
+def command(  # noqa: PLR0913  (options of a command line)
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="A TOML file, or the name of a shipped one.")],
     set: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="budget.candidates=8; repeatable.")] = None,
     db: Db = DEFAULT_DB,
