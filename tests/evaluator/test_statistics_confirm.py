@@ -15,9 +15,9 @@ from evaluator.statistics.confirm import level_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-import aa  # noqa: E402
-import power  # noqa: E402
-import racing  # noqa: E402
+import aa
+import power
+import racing
 
 
 @dataclass(frozen=True)
