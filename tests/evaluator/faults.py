@@ -51,6 +51,7 @@ class Tally:
     code: set[str] = field(default_factory=set)            # where the workers had ours from
     overruns_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    allowed_s: float = 2.0
 
     @property
     def faults(self) -> list[str]:
@@ -58,7 +59,7 @@ class Tally:
         said = [*self.wrong_verdicts, *(f"left behind: {one}" for one in self.orphans)]
         said += [f"{count} rows {what}" for what, count in (("lost", self.lost_rows), ("doubled", self.doubled_rows)) if count]
         said += [f"a worker ran {path}" for path in self.code if "vortex-code-" not in path]
-        return said + [f"a limit was overrun by {late:.2f} s" for late in self.overruns_s if late > 2]
+        return said + [f"a limit was overrun by {late:.2f} s" for late in self.overruns_s if late > self.allowed_s]
 
 
 class Storm(threading.Thread):
