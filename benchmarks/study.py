@@ -4,7 +4,6 @@
     python benchmarks/study.py equal      # the same at the bytes of the control
     python benchmarks/study.py proxies    # the cheap figures of the same flows
     python benchmarks/study.py rank       # how well these rank those: docs/proxies.md and its pictures
-    python benchmarks/study.py speed      # adds timed rows: on a quiet machine
 """
 import argparse
 
