@@ -13,6 +13,7 @@ from agent import mix, written
 from agent.attendance import Attendance
 from agent.campaign import Campaign
 from agent.desk import Desk
+from agent.mending import mended
 from agent.mix import Seat
 from agent.plateau import stands_still
 from agent.prepare import Ready
@@ -98,13 +99,20 @@ class Rounds:
         return max(0, count - len(given))
 
     def _proposals(self, seat: Seat, told: Round, rng: Random, count: int, turn: int = 1) -> Iterator[Proposal]:
-        """Raises CallError after what it gives. A proposer that asks a model draws by itself: it may be absent next time."""
+        """What is mended of its last round comes first. Raises CallError after what it gives.
+
+        A proposer that asks a model draws by itself: it may be absent next time.
+        """
         proposer, desk = make_proposer(seat.spec.kind, seat.spec.settings), self.desks.get(seat.label)
         if desk is not None:
             key = f"round {told.number}/{seat.label}" + (f" again {turn}" if turn > 1 else "")
             told = replace(told, desk=replace(desk, key=key))
             rng = Random(f"{self.campaign.seed}/{key}")
-        for proposal in proposer.propose(told, rng, count):
+            if turn == 1 and seat.spec.settings.get("repairs", 1):
+                for proposal in mended(replace(desk, key=key), told.number, count):
+                    count -= 1
+                    yield proposal
+        for proposal in proposer.propose(told, rng, count) if count else ():
             yield replace(proposal, author=seat.label)
 
     def _again(self, shares: Sequence[Share], told: Round, rng: Random) -> list[Proposal]:

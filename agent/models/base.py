@@ -77,6 +77,13 @@ class Ask:
                 "tools": [{"name": t.name, "description": t.description, "schema": dict(t.schema)} for t in self.tools],
                 "max_tokens": self.max_tokens, "temperature": self.temperature, "thinking_tokens": self.thinking_tokens}
 
+    @staticmethod
+    def from_json(body: Mapping[str, Any]) -> "Ask":
+        return Ask(system=tuple(Text(text["text"], text["cached"]) for text in body["system"]),
+                   messages=tuple(Message(m["role"], tuple(map(part_from, m["parts"]))) for m in body["messages"]),
+                   tools=tuple(Tool(**tool) for tool in body["tools"]), max_tokens=body["max_tokens"],
+                   temperature=body["temperature"], thinking_tokens=body["thinking_tokens"])
+
     @property
     def digest(self) -> str:
         """16 hex digits of all that is said."""

@@ -49,9 +49,10 @@ class Ledger:
         with self.database.read() as session:
             return _records(session, session.scalars(query if key is None else query.filter_by(key=key)).all())
 
-    def answers(self, proposer: str) -> tuple[CallRecord, ...]:
-        """Those attempts of a proposer that were answered, oldest first."""
+    def answers(self, proposer: str, under: str = "") -> tuple[CallRecord, ...]:
+        """Those attempts of a proposer that were answered, oldest first; only keys that begin with `under`."""
         query = self._mine().filter_by(proposer=proposer, state="answered").order_by(CallRow.id)
+        query = query.where(CallRow.key.startswith(under, autoescape=True))
         with self.database.read() as session:
             return _records(session, session.scalars(query).all())
 
