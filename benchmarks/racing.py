@@ -5,7 +5,7 @@
 
 A replay puts flows in a random order through a campaign twice: with every problem answered, and with racing. Half of the
 problems are the search's, the other half stand in for the fresh ones of the confirm stage, whose rules are used. Accuracies
-are rows; speeds are what the bytes of a decode step promise, with noise between runs and repeats, for none are on record.
+are rows; speeds are the recorded medians (without them what the bytes of a step promise), with noise between runs and repeats.
 """
 import argparse
 import gzip
@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A flow's rows, by halves, and the speed that its bytes promise."""
+    """A flow's rows, by halves, and its speed."""
 
     name: str
     speed: float
@@ -76,7 +77,8 @@ def recorded(path: Path = FILE) -> list[Recorded]:
         if one["origin"] in ("built-in", "evolved") or one["name"] == "dense":
             rows = [Row(stage=r["stage"], problem=r["problem"], repeat=r["repeat"], score=r["score"]) for r in one["rows"]]
             name = one["name"] if one["name"] == "dense" else f"{one['name']} {number}"
-            found.append(_halved(name, bytes_of_dense / one["bytes_per_step"], rows))
+            fast = median(one["speeds"]) if "speeds" in one else bytes_of_dense / one["bytes_per_step"]
+            found.append(_halved(name, fast, rows))
     return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
 from machine import RESULTS, machine
@@ -37,9 +38,10 @@ SEEDS = ("centroid", "quest", "gqa-centroid", "masked-quest", "running-average",
          "lserve", "lserve-centroid")
 STAGES: Mapping[str, Mapping[str, Any]] = {
     "static": {}, "numerics": {},
-    "retrieval": {"tasks": ["multikey-1k-full", "multiquery-1k", "vt-1k-4hop"], "samples": 40, "timeout_s": 3600},
-    "chain": {"tasks": ["chain-10-1k"], "samples": 40, "timeout_s": 3600},
+    "retrieval": {"tasks": ["multikey-1k-full", "multiquery-1k", "vt-1k-4hop"], "samples": 80, "timeout_s": 3600},
+    "chain": {"tasks": ["chain-10-1k"], "samples": 80, "timeout_s": 3600},
 }
+SPEED: Mapping[str, Any] = {"batch": 8, "context": 8192, "steps": 4, "repeats": 10, "timeout_s": 3600}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,20 @@ def record(path: Path = FILE, wanted: int = EVOLVED) -> None:
         means = {stage: round(sum(r.score for r in rows if r.stage == stage) / max(1, sum(r.stage == stage for r in rows)), 3)
                  for stage in ("retrieval", "chain")}
         print(f"{len(body['flows']):3} {entry.origin:9} {entry.name[:60]:60} {failed[:80] or means}", flush=True)
+    cluster.stop()
+
+
+def record_speed(path: Path = FILE) -> None:
+    """Adds `speeds` to each recorded flow: its repeats of the speed stage, as multiples of dense decode. On a quiet machine."""
+    body, cluster = read_file(path), LocalCluster()
+    stage = make_stage("speed", SPEED)
+    for one in body["flows"]:
+        if "speeds" in one:
+            continue
+        _, rows = measured(entry_of(one), [stage], cluster)
+        one["speeds"] = [row.score for row in rows]
+        write(path, {**body, "speed": SPEED})
+        print(f"{one['name'][:60]:60} {median(one['speeds'] or [0]):.2f}x", flush=True)
     cluster.stop()
 
 
