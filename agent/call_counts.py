@@ -32,7 +32,8 @@ def counts(proposer: Proposer, usual: float, most: int, answer_tokens: int) -> C
             return Counts(usual=min(usual, 1.0), most=1)
         case Scientist(settings=settings):
             turns = min(settings.turns, TURNS_A_FLOW * (usual + 1)) * min(usual, 1.0)
-            return Counts(usual=turns, most=settings.turns, grown_usual=settings.characters / 2 * turns / settings.turns,
+            return Counts(usual=turns, most=settings.turns + max(0, most - 1),
+                          grown_usual=settings.characters / 2 * turns / settings.turns,
                           grown_most=settings.characters + settings.turns * answer_tokens * LETTERS_OF_A_TOKEN / 2)
         case Reflective(settings=settings):
             first, first_most = _asked(usual, settings.variants), _asked(most, settings.variants)
@@ -52,5 +53,6 @@ def _asked(flows: float, each: int) -> float:
 
 
 def _repaired(first: float, first_most: float, usual: float, most: int, repairs: int, answer_tokens: int) -> Counts:
+    """A flow that a stage finds at fault is asked for once more, at the end of its conversation, in place of another."""
     return Counts(usual=first + REPAIRED * usual * bool(repairs), most=first_most + most * repairs,
-                  grown_most=repairs * answer_tokens * LETTERS_OF_A_TOKEN)
+                  grown_most=(repairs + bool(repairs)) * answer_tokens * LETTERS_OF_A_TOKEN)

@@ -13,8 +13,9 @@ from evaluator.cluster import Runner
 from evaluator.funnel import Book, Funnel, Work
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Context, Rival
+from evaluator.stages.audit import NAME as AUDIT
 from evaluator.stages.confirm import ConfirmStage
-from search.candidate import Candidate, Entry, without_exams
+from search.candidate import EXAMS, Candidate, Entry, without_exams
 from search.store.archive import Archive
 from vortex.errors import CampaignError
 
@@ -149,3 +150,9 @@ def attempts(archive: Archive, campaign: str, name: str) -> Mapping[int, int]:
     """Candidates that took the exam `name`, with the number of their attempt, in its order."""
     return {int(event.data["candidate"]): int(event.data["attempt"]) for event in archive.events(campaign)
             if event.kind == EVENT and event.data["set"] == name}
+
+
+def uses(archive: Archive, campaign: str) -> Mapping[str, int]:
+    """How many candidates have met each set of problems that the search must not learn from; sets never used are left out."""
+    told = {part: len(attempts(archive, campaign, part)) for part in EXAMS} | {AUDIT: archive.takers(campaign, AUDIT)}
+    return {part: count for part, count in told.items() if count}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.stages import make_stage
 from evaluator.stages.accuracy import AccuracyStage
 from search.manifest import versions
+from vortex.errors import ModelError
 
 if TYPE_CHECKING:
     from agent.campaign import Campaign
@@ -29,7 +30,18 @@ def environment() -> Mapping[str, Any]:
 
 
 def measured(campaign: "Campaign") -> Mapping[str, Any]:
-    """The same, and what is measured there: the contents of the tasks, by name, and the point's model."""
+    """The same, and what is measured there: the contents of the tasks, by name, and the point's model with its identity."""
     stages = [make_stage(spec.name, spec.settings) for spec in campaign.stages]
     tasks = {name: told for stage in stages if isinstance(stage, AccuracyStage) for name, told in stage.fingerprints().items()}
-    return {**environment(), "model": campaign.point.model, "tasks": dict(sorted(tasks.items()))}
+    model = campaign.point.model
+    return {**environment(), "model": model, "identity": _identity(model), "tasks": dict(sorted(tasks.items()))}
+
+
+def _identity(model: str) -> str:
+    """Empty for a model that does not lie here: arithmetic needs none, and what serves it says so by itself."""
+    from vortex.serving.identity import identity  # transformers takes seconds, and `vortex doctor` needs none of it here
+
+    try:
+        return identity(model)
+    except ModelError:
+        return ""

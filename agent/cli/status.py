@@ -9,6 +9,7 @@ from agent.campaign import LIMITS
 from agent.cli.money import spent_text
 from agent.cli.options import DEFAULT_DB, Db, Json
 from agent.cli.text import columns, duration_text, to_json
+from agent.confirming import uses
 from agent.opening import recorded, spent_s
 from search.store.archive import Archive, open_archive
 from search.store.calls import Spent
@@ -20,7 +21,8 @@ def command(
     db: Db = DEFAULT_DB,
     json: Json = False,
 ) -> None:
-    """Each campaign: state, candidates judged of those it may judge, time and money spent, how candidates ended."""
+    """Each campaign: state, candidates judged of those it may judge, time and money spent, how candidates ended, and how
+    many of them met problems that the search must not learn from."""
     archive = open_archive(db, create=False)
     records = archive.campaigns() if name is None else (recorded(archive, name),)
     told = [_told(archive, record) for record in records]
@@ -37,8 +39,8 @@ def _told(archive: Archive, record: CampaignRecord) -> dict[str, Any]:
     budget, ledger = record.settings.get("budget", {}), archive.ledger(record.name)
     return {"name": record.name, "state": record.state, "judged": len(judged), "candidates": budget.get("candidates"),
             "seconds": spent_s(archive, record.name), "ended": dict(Counter(str(one.status) for one in judged).most_common()),
-            "limits": {name: budget.get(name) for name in LIMITS}, "spent": ledger.spent(),
-            "by_proposer": {name: ledger.spent(name) for name in ledger.proposers()}}
+            "exams": dict(uses(archive, record.name)), "limits": {name: budget.get(name) for name in LIMITS},
+            "spent": ledger.spent(), "by_proposer": {name: ledger.spent(name) for name in ledger.proposers()}}
 
 
 def _body(one: dict[str, Any]) -> dict[str, Any]:
@@ -52,14 +54,17 @@ def _sums(spent: Spent) -> dict[str, Any]:
 
 
 def _table(told: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """A line a campaign, and below it one for each proposer that made calls; no column for money where none was spent."""
+    """A line a campaign, and below it one for each proposer that made calls; no column of money or exams without any."""
     paid = any(one["by_proposer"] or any(one["limits"].values()) for one in told)
-    rows: list[tuple[str, ...]] = [("campaign", "state", "candidates", "time", *(["spent"] if paid else []), "ended")]
+    tried = any(one["exams"] for one in told)
+    rows: list[tuple[str, ...]] = [("campaign", "state", "candidates", "time", *(["spent"] if paid else []), "ended",
+                                    *(["exams"] if tried else []))]
     for one in told:
         ended = ", ".join(f"{count} {status}" for status, count in one["ended"].items())
+        exams = ", ".join(f"{part} {count}" for part, count in one["exams"].items())
         spent = [_spent(one["spent"], one["limits"])] if paid else []
         rows.append((one["name"], one["state"], f'{one["judged"]}/{one["candidates"]}', duration_text(one["seconds"]),
-                     *spent, ended))
+                     *spent, ended, *([exams or "-"] if tried else [])))
         rows.extend((f"  {name}", "", "", duration_text(own.seconds), spent_text(own))
                     for name, own in one["by_proposer"].items())
     return rows

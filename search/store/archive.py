@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from evaluator.report import Report, Row, StageResult, Status
 from search.candidate import DENSE, Candidate, Draft, Entry, Tier, without_exams
@@ -181,6 +181,13 @@ class Archive:
         found = (Entry(candidate=one, report=Report(results=tuple(results[one.id])), rows=tuple(rows[one.id]))
                  for one in self.candidates(campaign))
         return tuple(found) if exams else tuple(map(without_exams, found))
+
+    def takers(self, campaign: str, stage: str) -> int:
+        """How many candidates, controls among them, have a result of this stage."""
+        query = (select(func.count()).select_from(StageResultRow).join(CandidateRow).join(CampaignRow)
+                 .where(CampaignRow.name == campaign, StageResultRow.stage == stage))
+        with self.database.read() as session:
+            return session.scalar(query) or 0
 
     def environment(self, record: Mapping[str, Any]) -> int:
         """The id of this hardware and these versions."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from agent.cli import status
 from agent.clock import Clock
-from agent.confirming import Exam, attempts
+from agent.confirming import Exam, attempts, uses
 from agent.exams import CONFIRM, SEALED, exam
 from agent.judge import Judge
 from agent.stop import Stop
@@ -141,3 +142,17 @@ def test_ids_and_what_travels_tell_nothing_of_the_seed() -> None:
                                                                                 if "prompt" in p.ask}
     assert [p.ask for p in exam(STAGES, CONFIRM, SECRET).problems(point)] == [p.ask for p in asked]
     assert [p.ask for p in exam(STAGES, CONFIRM, SECRET + 1).problems(point)] != [p.ask for p in asked]
+
+
+def test_status_tells_how_often_each_set_was_used(archive: Archive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status.command(name=None, db=str(tmp_path / "results.db"), json=False)
+    assert "exams" not in capsys.readouterr().out
+    assert uses(archive, "made") == {}
+    held(archive, Answering(archive))
+    good, lucky, poor = (one for one in archive.candidates("made") if one.tier != "control")
+    held(archive, Answering(archive), SEALED, [good.id])
+    for one in (lucky, poor):
+        archive.book(one).close(StageResult(stage="audit", status=Status.OK))
+    assert uses(archive, "made") == {"confirm": 2, "sealed": 1, "audit": 2}
+    status.command(name=None, db=str(tmp_path / "results.db"), json=False)
+    assert "confirm 2, sealed 1, audit 2" in capsys.readouterr().out
