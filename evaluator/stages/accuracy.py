@@ -1,5 +1,5 @@
 """What the stages that grade generated text share: problems from tasks, a gate, a race, figures beside accuracy."""
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field
 
 from evaluator import guard, metrics, statistics
-from evaluator.report import Row, StageResult, Status
+from evaluator.report import Estimate, Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.serving import served
 from evaluator.stages.settings import Gate, StageSettings
@@ -132,10 +132,8 @@ class AccuracyStage(Usual):
         if context.is_dense and whole and (silent := _at_chance(rows)):
             return Status.GATE, "no-signal", (f"dense decode cannot be told from chance on {', '.join(silent)}: nothing can "
                                               "be ranked by it. Take an easier task, a better model, or more samples.")
-        threshold = self._threshold(context)
-        if (found < threshold and whole) or self._beyond(rows, context):
-            return (Status.GATE if whole else Status.STOPPED), "below-gate", (
-                f"{self.name} {found:.3f} over {len(rows)} answers; the gate {self.gate} asks for {threshold:.3f}")
+        if (whole and not self._passes(rows, context)) or self._beyond(rows, context):
+            return (Status.GATE if whole else Status.STOPPED), "below-gate", self._below(rows, context)
         if not whole:
             return Status.STOPPED, "no-chance", (f"{self.name} {found:.3f} over {len(rows)} of {self._total(context.point)} "
                                                  f"answers: its chance of the frontier is under {self.settings.race:g}")
@@ -145,12 +143,32 @@ class AccuracyStage(Usual):
         """True when the gate is out of reach even if every problem that is left were solved; or the race is lost."""
         return self._beyond(rows, context) or self._lost(rows, context)
 
+    def _passes(self, rows: Sequence[Row], context: Context) -> bool:
+        if self.gate is None or context.is_dense:
+            return True
+        if self._threshold(context) <= 0:                     # of dense decode that scores nothing
+            return True
+        share = metrics.of_dense(self.name, rows, context.dense) if self.gate.of_dense else None
+        return self.gate.passed_by(share or statistics.mean_of_tasks(rows))
+
+    def _below(self, rows: Sequence[Row], context: Context) -> str:
+        found, share = statistics.mean_of_tasks(rows), metrics.of_dense(self.name, rows, context.dense)
+        told = f", {_with_interval(share)} of dense," if share else ""
+        return (f"{self.name} {_with_interval(found)}{told} over {len(rows)} answers; the gate {self.gate} asks for "
+                f"{self._threshold(context):.3f}")
+
     def _beyond(self, rows: Sequence[Row], context: Context) -> bool:
+        """An interval's high end depends on all scores to come: a gate that asks for no more is judged at the end."""
         threshold = self._threshold(context)
-        if threshold <= 0:
+        if threshold <= 0 or self.gate is None or self.gate.doubt == "possibly":
             return False
-        lost = sum(1 - row.score for row in rows) / self._total(context.point)
-        return 1 - lost < threshold - 1e-9
+        lost = defaultdict[str, float](float)
+        for row in rows:
+            lost[row.problem.split("/")[0]] += 1 - row.score
+        whole = {find_task(task).name: self.settings.repeats * len(samples)
+                 for task, samples in self._samples(context.point).items()}
+        best = sum(1 - lost[task] / answers for task, answers in whole.items()) / len(whole)
+        return best < threshold - 1e-9
 
     def _lost(self, rows: Sequence[Row], context: Context) -> bool:
         """Asked after whole chunks alone: within one, short answers come first. Without speeds there is no race."""
@@ -188,6 +206,10 @@ def _samples(task: str, seed: int, count: int, reader: Reader, limit: int | None
         raise CampaignError(f"task {task}: {tokens:,} tokens of a prompt and {limit:,} new ones are more than the "
                             f"{reader.max_tokens:,} of {reader.model}", hint="Lower max_new_tokens.")
     return found
+
+
+def _with_interval(figure: Estimate) -> str:
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
 def _at_chance(rows: Sequence[Row]) -> list[str]:

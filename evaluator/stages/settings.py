@@ -7,9 +7,12 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluator.nearest import nearest
+from evaluator.report import Estimate
 from vortex.errors import CampaignError
 
-_GATE = re.compile(r">=\s*(\d*\.?\d+)(\s+of\s+dense)?")
+_GATE = re.compile(r"(?:(possibly|surely)\s+)?>=\s*(\d*\.?\d+)(\s+of\s+dense)?")
+
+_ROUNDING = 1e-9
 
 
 class StageSettings(BaseModel):
@@ -38,19 +41,25 @@ def read_settings(stage: str, kind: type[Settings], settings: Mapping[str, Any])
 
 @dataclass(frozen=True)
 class Gate:
-    """The least mean score that passes: a share of the dense control's, or a plain number."""
+    """The least mean score that passes: a share of the dense control's, or a plain number.
+
+    `doubt` says what of the figure must reach it: the value; the high end of its 95 % interval (`possibly`), so that only
+    what lies below beyond doubt is turned away; or the low end (`surely`).
+    """
 
     least: float
     of_dense: bool
+    doubt: str = ""
 
     @staticmethod
     def parse(text: str) -> "Gate":
         """Raises CampaignError."""
         match = _GATE.fullmatch(text.strip())
-        if match is None or not 0 <= float(match[1]) <= 1:
+        if match is None or not 0 <= float(match[2]) <= 1:
             raise CampaignError(f"cannot read the gate {text!r}",
-                                hint='A gate is ">= 0.5", or ">= 0.85 of dense", with a number from 0 to 1.')
-        return Gate(float(match[1]), bool(match[2]))
+                                hint='A gate is ">= 0.5", or ">= 0.85 of dense", with a number from 0 to 1; "possibly" or '
+                                     '"surely" before it compare the high or the low end of the interval.')
+        return Gate(float(match[2]), bool(match[3]), match[1] or "")
 
     def threshold(self, dense: float | None) -> float:
         """The least mean score that passes. Raises CampaignError where the dense control is needed and has no rows."""
@@ -61,5 +70,10 @@ class Gate:
                                 hint="Judge the dense control first, or give the gate as a plain number.")
         return self.least * dense
 
+    def passed_by(self, figure: Estimate) -> bool:
+        """`figure` is the mean score, or, for a gate of dense, its share of dense decode's."""
+        end = {"possibly": figure.high, "surely": figure.low}.get(self.doubt, figure.value)
+        return end >= self.least - _ROUNDING
+
     def __str__(self) -> str:
-        return f">= {self.least:g}{' of dense' if self.of_dense else ''}"
+        return f"{self.doubt} >= {self.least:g}{' of dense' if self.of_dense else ''}".strip()

@@ -1,10 +1,13 @@
 """What stages make of generated answers: draws, chunks, faults, races, signal, and limits scored together."""
 import pickle
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evaluator.report import Row, Status
 from evaluator.stage import Answered, Context, Rival
@@ -155,6 +158,43 @@ def test_controls_and_what_was_not_timed_race_against_nobody(changes: dict[str, 
     made = stage(repeats=2, chunk=4, race=0.2)
     assert not made.hopeless(rows_of(made, 0.0)[:12], _race(made, **changes))
     assert not stage(repeats=2, chunk=4).hopeless(rows_of(made, 0.0)[:12], _race(made))
+
+
+def scored(made: AccuracyStage, scores: Sequence[float]) -> list[Row]:
+    return [replace(row, score=score) for row, score in zip(rows_of(made), scores, strict=False)]
+
+
+@pytest.mark.parametrize(("gate", "right", "code"), [
+    (">= 0.8 of dense", 8, ""), (">= 0.8 of dense", 7, "below-gate"), ("possibly >= 0.8 of dense", 7, ""),
+    ("possibly >= 0.8 of dense", 3, "below-gate"), ("surely >= 0.8 of dense", 8, "below-gate"),
+    ("surely >= 0.6 of dense", 10, ""), ("possibly >= 0.5", 4, ""), ("surely >= 0.5", 7, "below-gate"), ("surely >= 0.5", 9, ""),
+])
+def test_gates_by_value_and_by_the_ends_of_intervals(gate: str, right: int, code: str) -> None:
+    made = stage(gate=gate, repeats=1)
+    rows = scored(made, [1.0] * right + [0.0] * (10 - right))
+    result = made.result(rows, Context(point=POINT, graph=graph(), dense=rows_of(made)))
+    assert result.code == code
+    assert not code or (result.message.count("[") == 2 and gate in result.message)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A task of two problems."""
+    return "file:" + lines(tmp_path_factory.mktemp("own") / "two.jsonl", problems(2))
+
+
+@given(st.sampled_from(["", "possibly ", "surely "]), st.sampled_from([">= 0.5", ">= 0.9 of dense"]), st.integers(0, 12),
+       st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=12, max_size=12),
+       st.lists(st.sampled_from([0.0, 1.0]), min_size=12, max_size=12))
+def test_nothing_is_stopped_that_could_still_pass(two: str, doubt: str, gate: str, seen: int, scores: list[float],
+                                                  dense: list[float]) -> None:
+    """Of two tasks one has fewer problems, and each weighs the same."""
+    made = stage("retrieval", tasks=["math:small", two], gate=doubt + gate, max_new_tokens=8)
+    context = Context(point=POINT, graph=graph(), dense=scored(made, dense))
+    if made.hopeless(scored(made, scores[:seen]), context):
+        rest = [*scores[:seen], *[1.0] * (12 - seen)]
+        assert made.result(scored(made, rest), context).code == "below-gate"
+        assert made.result(scored(made, scores), context).code == "below-gate"
 
 
 @pytest.mark.parametrize(("settings", "why", "hint"), [

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluator.report import Estimate
 from evaluator.stages import STAGES, make_stage
 from evaluator.stages.numerics import lengths
 from evaluator.stages.settings import Gate
@@ -22,6 +23,7 @@ from vortex.errors import CampaignError
     ("retrieval", {"tasks": []}, "tasks", ""),
     ("chain", {"gate": "0.85 of dense"}, "cannot read the gate", ">= 0.85 of dense"),
     ("chain", {"gate": ">= 85 of dense"}, "cannot read the gate", "from 0 to 1"),
+    ("chain", {"gate": "maybe >= 0.85 of dense"}, "cannot read the gate", '"possibly"'),
     ("speed", {"context": 0}, "context", ""),
     ("speed", {"repeats": 1}, "repeats", ""),
     ("numerics", {"tolerance": -1}, "tolerance", ""),
@@ -36,7 +38,8 @@ def test_a_mistake_in_a_stage_is_named(name: str, settings: dict[str, Any], mess
 
 @pytest.mark.parametrize("name", STAGES)
 def test_every_stage_stands_by_its_name_and_needs_no_setting(name: str) -> None:
-    assert make_stage(name, {}).name == name
+    """But for the tasks of reasoning: there is no default one."""
+    assert make_stage(name, {"tasks": ["math:small"]} if name == "reasoning" else {}).name == name
 
 
 def test_one_context_or_several() -> None:
@@ -47,9 +50,20 @@ def test_one_context_or_several() -> None:
 
 @pytest.mark.parametrize(("text", "dense", "threshold"), [
     (">= 0.85 of dense", 0.8, 0.68), (">=0.5", None, 0.5), ("  >= 1 of dense ", 0.9, 0.9), (">= .5", 0.9, 0.5),
+    ("possibly >= 0.85 of dense", 0.8, 0.68), ("surely >=0.5", None, 0.5),
 ])
 def test_gates(text: str, dense: float | None, threshold: float) -> None:
-    assert Gate.parse(text).threshold(dense) == pytest.approx(threshold)
+    gate = Gate.parse(text)
+    assert gate.threshold(dense) == pytest.approx(threshold)
+    assert Gate.parse(str(gate)) == gate
+
+
+@pytest.mark.parametrize(("text", "passed"), [
+    (">= 0.7", True), (">= 0.71", False), ("possibly >= 0.8", True), ("possibly >= 0.81", False), ("surely >= 0.6", True),
+    ("surely >= 0.61", False),
+])
+def test_which_end_of_an_interval_must_reach_a_gate(text: str, passed: bool) -> None:
+    assert Gate.parse(text).passed_by(Estimate(value=0.7, low=0.6, high=0.8, count=9)) is passed
 
 
 def test_a_gate_relative_to_a_control_that_was_not_measured_is_refused() -> None:
