@@ -179,7 +179,8 @@ def test_gates_by_value_and_by_the_ends_of_intervals(gate: str, right: int, code
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A task of two problems."""
+    """A task of two problems; the model that reads it is loaded, which takes longer than an example may."""
+    stage().problems(POINT)
     return "file:" + lines(tmp_path_factory.mktemp("own") / "two.jsonl", problems(2))
 
 
