@@ -25,7 +25,7 @@ from simulated import confirm_rows, rival, timings
 from evaluator.report import Row, RowsByStage
 from evaluator.stage import Context, Rival
 from evaluator.stages.confirm import ConfirmSettings, ConfirmStage
-from evaluator.statistics import accuracy, chance_on_frontier, speed
+from evaluator.statistics import RUN_SPREAD, accuracy, chance_on_frontier, speed
 from vortex import flows
 from vortex.compiler.front import load
 from vortex.config import OperatingPoint
@@ -33,7 +33,6 @@ from vortex.ir import Geometry
 
 FILE = RESULTS / "flows.json.gz"
 FLOWS = 60
-RUN_SPREAD = 0.02
 SETTINGS = ConfirmSettings()
 POINT = OperatingPoint(topk_ratio=0.125)
 _, _SOURCE, _PATH = flows.read("quest")
