@@ -198,6 +198,14 @@ def test_nothing_is_stopped_that_could_still_pass(two: str, doubt: str, gate: st
         assert made.result(scored(made, scores), context).code == "below-gate"
 
 
+def test_a_small_task_that_is_solved_can_save_what_a_large_one_lost(two: str) -> None:
+    made = stage("retrieval", tasks=["math:small", two], gate=">= 0.5", max_new_tokens=8)
+    context = Context(point=POINT, graph=graph())
+    lost = [replace(row, score=float("two" in row.problem)) for row in rows_of(made)]
+    assert not made.hopeless(lost[:11], context)
+    assert made.result(lost[:11] + scored(made, [1.0] * 12)[11:], context).code == ""
+
+
 @pytest.mark.parametrize(("settings", "why", "hint"), [
     ({"tasks": []}, "no default one", "vortex tasks"), ({"tasks": ["math:smal"]}, "no set", "small"),
     ({"tasks": ["file:a/x.jsonl", "file:b/x.jsonl"]}, "task file:x stands 2 times", ""),
