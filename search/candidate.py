@@ -94,11 +94,11 @@ class Entry:
 
 
 def without_exams(entry: Entry) -> Entry:
-    """The entry as the search may know it."""
+    """The entry as the search may know it: who fails an exam has passed all else."""
     candidate, results = entry.candidate, entry.report.results
-    if candidate.tier == "confirmed":
-        candidate = replace(candidate, tier="provisional")
-    elif not any(result.stage in EXAMS for result in results):
+    if not any(result.stage in EXAMS for result in results):
         return entry
+    if candidate.tier != "control":
+        candidate = replace(candidate, tier="provisional", status=Status.OK)
     return Entry(candidate=candidate, report=Report(results=tuple(one for one in results if one.stage not in EXAMS)),
                  rows=tuple(row for row in entry.rows if row.stage not in EXAMS))

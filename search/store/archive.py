@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from evaluator.report import Report, Row, StageResult, Status
-from search.candidate import DENSE, Candidate, Draft, Entry, Tier, without_exams
+from search.candidate import DENSE, EXAMS, Candidate, Draft, Entry, Tier, without_exams
 from search.store.book import CandidateBook
 from search.store.connect import check_file, make_engine, place_of
 from search.store.convert import (
@@ -163,13 +163,14 @@ class Archive:
             return tuple(row_of(row) for row in session.scalars(query))
 
     def entries(self, campaign: str, *, exams: bool = False) -> tuple[Entry, ...]:
-        """All candidates with their reports, and the rows, without their data, of those that ended ok.
+        """All candidates with their reports, and the rows, without their data, of those that ended ok or came to an exam.
 
-        What exams found is left out unless asked for, tiers too: a search that saw it would choose by it.
+        What exams found is left out unless asked for, tiers and faults too: a search that saw it would choose by it.
         """
         mine = select(CandidateRow.id).join(CampaignRow, CampaignRow.id == CandidateRow.campaign_id)
         mine = mine.where(CampaignRow.name == campaign)
-        judged = mine.where(CandidateRow.status == Status.OK.value)
+        tried = select(StageResultRow.candidate_id).where(StageResultRow.stage.in_(EXAMS))
+        judged = mine.where(or_(CandidateRow.status == Status.OK.value, CandidateRow.id.in_(tried)))
         results: dict[int, list[StageResult]] = defaultdict(list)
         rows: dict[int, list[Row]] = defaultdict(list)
         with self.database.read() as session:

@@ -122,6 +122,19 @@ def test_an_exam_that_was_cut_off_goes_on_with_the_same_attempts(archive: Archiv
     assert sorted(told.values()) == sorted(before.values())
 
 
+@pytest.mark.parametrize("part", [CONFIRM, SEALED])
+def test_what_fails_an_exam_is_off_the_frontier_and_the_search_hears_nothing_of_it(
+        archive: Archive, monkeypatch: pytest.MonkeyPatch, part: Any) -> None:
+    """Its fresh timings are beyond what the bytes allow."""
+    monkeypatch.setitem(TRUE, "lucky", (0.9, 40.0))
+    before = archive.entries("made")
+    lucky, = held(archive, Answering(archive), part, [one.candidate.id for one in before if one.candidate.name == "lucky"])
+    assert (lucky.status, lucky.tier) == (Status.HACK, "provisional")
+    assert archive.report(lucky).results[-1].code == "beyond-roofline"
+    assert frontier(archive.entries("made", exams=True)).find(lucky.id) is None
+    assert archive.entries("made") == before
+
+
 def test_the_sealed_set_is_another_and_leaves_the_tier(archive: Archive) -> None:
     good = next(one.id for one in archive.candidates("made") if one.name == "good")
     ended, = held(archive, Answering(archive), SEALED, [good])
