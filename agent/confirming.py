@@ -5,6 +5,7 @@ so that a run that was cut off goes on with the same and spends its level once.
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from agent.crew import Crew
 from agent.judge import Judge
@@ -15,6 +16,7 @@ from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Context, Rival
 from evaluator.stages.audit import NAME as AUDIT
 from evaluator.stages.confirm import ConfirmStage
+from evaluator.statistics import CONFIRM_STAGE
 from search.candidate import EXAMS, Candidate, Entry, without_exams
 from search.store.archive import Archive
 from vortex.errors import CampaignError
@@ -23,10 +25,14 @@ EVENT = "exam"
 
 
 @dataclass(frozen=True)
-class RowsFirst:
-    """A Book that keeps rows, and verdicts that no rival could change."""
+class ExamBook:
+    """A Book that keeps rows and verdicts; without `verdicts` those alone that no rival could change.
+
+    A fault of the machines is none: kept, it would stand before the verdict of another exam.
+    """
 
     book: Book
+    verdicts: bool
 
     def rows(self, stage: str) -> Sequence[Row]:
         return self.book.rows(stage)
@@ -38,7 +44,7 @@ class RowsFirst:
         return self.book.result(stage)
 
     def close(self, result: StageResult) -> None:
-        if result.status is not Status.OK:
+        if result.status is not Status.INFRASTRUCTURE and (self.verdicts or result.status is not Status.OK):
             self.book.close(result)
 
     def dense(self, stage: str) -> Sequence[Row]:
@@ -66,6 +72,8 @@ class Exam:
         if any(self._open(one) for one in field):
             self.judge.watch.note(f"the exam {self.stage.name} waits: the machines kept a control from taking it")
             return ()
+        for one, _ in tries:
+            self._settled(one, self.archive.book(one).result(self.stage.name))
         waiting = [(one, attempt) for one, attempt in tries if self._open(one)]
         if crew.size > 1:
             crew.each([lambda one=one, n=n: self._measure(one, n, rows_only=True) for one, n in waiting])  # type: ignore[misc]
@@ -108,14 +116,17 @@ class Exam:
         return [id for _, id in sorted(chances)][:max(0, self.stage.settings.most - len(made))]
 
     def _open(self, candidate: Candidate) -> bool:
-        result = self.archive.book(candidate).result(self.stage.name)
-        return candidate.status is Status.OK and (result is None or result.status is Status.INFRASTRUCTURE)
+        """Whether it has this exam before it, and has failed no other."""
+        results = {name: self.archive.book(candidate).result(name) for name in EXAMS}
+        mine = results.pop(self.stage.name)
+        return (candidate.status is Status.OK and (mine is None or mine.status is Status.INFRASTRUCTURE)
+                and all(other is None or other.status is Status.OK for other in results.values()))
 
     def _against(self, candidate: Candidate) -> tuple[Rival, ...]:
         """What its rows are compared with: controls, and what was confirmed by now, as this exam measured them."""
         standards = self._standards()
         return tuple(Rival(id=entry.candidate.id, name=entry.candidate.name, tier=entry.candidate.tier, rows=entry.by_stage)
-                     for entry in self._entries() if entry.candidate.id != candidate.id
+                     for entry in self._entries() if entry.candidate.id != candidate.id and entry.candidate.status is Status.OK
                      and (entry.candidate.id in standards or entry.candidate.tier == "confirmed"))
 
     def _measure(self, candidate: Candidate, attempt: int, *, rows_only: bool = False) -> StageResult:
@@ -124,7 +135,7 @@ class Exam:
         work = Work(name=candidate.name, source=candidate.flow.source, point=candidate.point, control=control,
                     graph=None if candidate.is_dense else candidate.flow.graph,
                     rivals=() if control or rows_only else self._against(candidate))
-        wrap = RowsFirst if rows_only else None
+        wrap = partial(ExamBook, verdicts=not rows_only)
         result, = self.judge.run(Funnel([stage], self.runner), candidate, work, wrap).results
         if candidate.is_dense and result.status not in (Status.OK, Status.INFRASTRUCTURE):
             raise CampaignError(f"the dense control failed the exam {stage.name}: {result.message}",
@@ -134,16 +145,20 @@ class Exam:
     def _end(self, candidate: Candidate, attempt: int) -> Candidate:
         result = self._measure(candidate, attempt)
         if result.status is Status.OK:
-            confirmed = bool(result.facts["confirmed"]) and self.stage.name == "confirm"
-            ended = self.archive.finish(candidate, Status.OK, tier="confirmed" if confirmed else None)
-            told = f"{candidate.id} {candidate.name}: {result.facts['text']}"
+            told = result.facts["text"]
         elif result.status is Status.INFRASTRUCTURE:
-            ended, told = candidate, f"{candidate.id} {candidate.name}: {result.code}; it will be tried again"
+            told = f"{result.code}; it will be tried again"
         else:
-            ended = self.archive.finish(candidate, result.status)
-            told = f"{candidate.id} {candidate.name}: {result.status} on problems it had not seen ({result.code})"
-        self.judge.watch.note(told)
-        return ended
+            told = f"{result.status} on problems it had not seen ({result.code})"
+        self.judge.watch.note(f"{candidate.id} {candidate.name}: {told}")
+        return self._settled(candidate, result)
+
+    def _settled(self, candidate: Candidate, result: StageResult | None) -> Candidate:
+        """As its verdict says; a kill may have come between the two."""
+        if result is None or result.status is Status.INFRASTRUCTURE or candidate.status is not Status.OK:
+            return candidate
+        confirmed = self.stage.name == CONFIRM_STAGE and bool(result.facts.get("confirmed"))
+        return self.archive.finish(candidate, result.status, tier="confirmed" if confirmed else None)
 
 
 def attempts(archive: Archive, campaign: str, name: str) -> Mapping[int, int]:

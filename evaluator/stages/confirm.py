@@ -92,8 +92,8 @@ class ConfirmStage(Usual):
         return replace(row, stage=self.name, problem=problem.id)
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
-        """Facts: `confirmed`, and what it rests on. Rivals count that have rows of this stage: the controls, and what was
-        confirmed before."""
+        """Facts: `confirmed`, and what it rests on. Rivals are the controls, and what was confirmed before: one without rows
+        of this stage cannot be beaten."""
         own, dense = statistics.split_confirm(rows), statistics.split_confirm(context.dense)
         for stage in self.inner:
             inner = stage.result(own.get(stage.name, ()), replace(context, dense=dense.get(stage.name, ())))
@@ -106,8 +106,8 @@ class ConfirmStage(Usual):
         return StageResult(stage=self.name, status=Status.OK, metrics=metrics, facts=facts)
 
     def _verdict(self, own: RowsByStage, rivals: Sequence[Rival]) -> Mapping[str, Any]:
-        measured = [replace(one, rows=statistics.split_confirm(one.rows[self.name])) for one in rivals
-                    if one.tier != "provisional" and one.rows.get(self.name)]
+        measured = [replace(one, rows=statistics.split_confirm(one.rows.get(self.name, ()))) for one in rivals
+                    if one.tier != "provisional"]
         found = statistics.confirmation(own, measured, max(1, self.attempt), self.settings.alpha)
         return {"confirmed": found.confirmed, "p": found.p, "level": found.level, "attempt": self.attempt,
                 "against": found.against, "text": found.text}

@@ -19,6 +19,7 @@ from evaluator.funnel import Funnel
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Problem
 from evaluator.stages.confirm import ConfirmStage
+from evaluator.worker import JobError
 from search.candidate import Candidate, Draft, flow_record
 from search.frontier import frontier
 from search.store.archive import Archive, open_archive
@@ -40,6 +41,7 @@ class Answering:
     archive: Archive
     slots: int = 1
     fails: str = ""
+    how: BaseException = field(default_factory=KeyboardInterrupt)
     asked: list[str] = field(default_factory=list)
 
     def stream(self, stage: Any, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
@@ -52,7 +54,7 @@ class Answering:
                 if (problem.id, repeat) in done:
                     continue
                 if name == self.fails:
-                    raise KeyboardInterrupt
+                    raise self.how
                 noise = 1 + 0.002 * ((repeat + len(name)) % 3)
                 data = {"dense_step_ms": speed * noise, "step_ms": 1.0, "right": index < accuracy * 40,
                         "bytes_per_step": 1, "dense_bytes_per_step": 8, "batch": 1, "threads": 1}
@@ -133,6 +135,36 @@ def test_what_fails_an_exam_is_off_the_frontier_and_the_search_hears_nothing_of_
     assert archive.report(lucky).results[-1].code == "beyond-roofline"
     assert frontier(archive.entries("made", exams=True)).find(lucky.id) is None
     assert archive.entries("made") == before
+
+
+def test_a_verdict_is_heeded_although_a_kill_came_before_the_tier(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(Archive, "finish", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            held(archive, Answering(archive))
+    held(archive, Answering(archive))
+    assert {one.name: one.tier for one in archive.candidates("made")}["good"] == "confirmed"
+
+
+def _killed(*args: Any, **named: Any) -> Candidate:
+    raise KeyboardInterrupt
+
+
+def test_faults_of_the_machines_in_one_exam_do_not_stand_before_another(archive: Archive) -> None:
+    good = next(one for one in archive.candidates("made") if one.name == "good")
+    lost = JobError(Status.INFRASTRUCTURE, "worker-lost", "gone")
+    held(archive, Answering(archive, fails="good", how=lost), CONFIRM, [good.id])
+    held(archive, Answering(archive), SEALED, [good.id])
+    assert [one.stage for one in archive.report(good).results] == ["retrieval", "speed", "sealed"]
+
+
+def test_nobody_is_confirmed_against_a_control_that_failed_the_exam(archive: Archive) -> None:
+    failing = Answering(archive, fails="quest", how=JobError(Status.CRASH, "worker-died", "twice"))
+    assert {one.tier for one in held(archive, failing)} == {"provisional"}
+    good = next(one for one in archive.candidates("made") if one.name == "good")
+    assert "no better than quest" in archive.report(good).results[-1].facts["text"]
+    held(archive, Answering(archive), SEALED, [good.id])
+    assert archive.report(next(one for one in archive.candidates("made") if one.name == "quest")).status is Status.CRASH
 
 
 def test_the_sealed_set_is_another_and_leaves_the_tier(archive: Archive) -> None:
