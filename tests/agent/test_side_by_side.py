@@ -105,7 +105,7 @@ def test_three_at_once_end_as_one_after_the_other(tmp_path: Path, play: Any) -> 
 
 def test_a_dense_control_without_signal_stops_the_campaign_and_says_why(tmp_path: Path, play: Any) -> None:
     archive, runner = open_archive(tmp_path / "results.db"), Played(silent=True)
-    with pytest.raises(CampaignError, match="the dense control gives no signal: .*cannot be told from chance") as caught:
+    with pytest.raises(CampaignError, match=r"the dense control gives no signal: .*cannot be told from chance") as caught:
         play(archive, runner)
     assert (caught.value.exit_code, runner.streams) == (2, 1)
     record = archive.campaign("made")
