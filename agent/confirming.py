@@ -67,7 +67,7 @@ class Exam:
         if not tries:
             return ()
         field = [entry.candidate for entry in self._entries() if entry.candidate.id in self._standards()]
-        crew = Crew(self.runner.slots)
+        crew = Crew(self.runner.slots, self.judge.clock)
         crew.each([lambda one=one: self._measure(one, 0) for one in field if self._open(one)])  # type: ignore[misc]
         if any(self._open(one) for one in field):
             self.judge.watch.note(f"the exam {self.stage.name} waits: the machines kept a control from taking it")

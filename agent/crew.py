@@ -4,14 +4,17 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
+from agent.clock import Clock
+
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Crew:
-    """`size` is how many work at once; one works in the caller's own thread."""
+    """`size` is how many work at once; one works in the caller's own thread. The `clock` counts waiting as evaluating."""
 
     size: int
+    clock: Clock
 
     def each(self, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
         """Runs all jobs; results come in their order, and so does the first error, once those in flight have ended."""
@@ -20,9 +23,10 @@ class Crew:
         pool = ThreadPoolExecutor(self.size, thread_name_prefix="judge")
         try:
             futures = [pool.submit(job) for job in jobs]
-            failed = [one for one in wait(futures, return_when="FIRST_EXCEPTION").done if one.exception() is not None]
-            if failed:
-                pool.shutdown(wait=True, cancel_futures=True)
+            with self.clock.part("evaluating"):
+                failed = [one for one in wait(futures, return_when="FIRST_EXCEPTION").done if one.exception() is not None]
+                if failed:
+                    pool.shutdown(wait=True, cancel_futures=True)
             for one in futures:
                 if not one.cancelled() and (error := one.exception()) is not None:
                     raise error

@@ -100,6 +100,8 @@ def opened(campaign: Campaign, geometry: Geometry, archive: Archive, watch: Watc
     means, watch, clock = means or Means(), InTurn(watch), Clock(opening.spent_s(archive, campaign.name))
     with ExitStack() as stack:
         stack.enter_context(archive.hold(campaign.name))
+        where = measured(campaign)
+        opening.hold_to(archive, campaign.name, where)
         stop = stack.enter_context(Stop(lambda: watch.note("stopping after what is in flight; Ctrl-C again stops now")))
         with clock.part("starting"):
             runner: Runner = stack.enter_context(Cluster(means.cluster)) if _needs_a_device(campaign) else LocalCluster()
@@ -108,7 +110,7 @@ def opened(campaign: Campaign, geometry: Geometry, archive: Archive, watch: Watc
         runner, secret = Guarded(runner), archive.secret(campaign.name)
         judge = Judge(archive=archive, funnel=funnel(campaign, runner, secret, gates=True), clock=clock, watch=watch, stop=stop,
                       controls=funnel(campaign, runner, secret, gates=False), twins=campaign.duplicates == "measure",
-                      environment=archive.environment(measured(campaign)))
+                      environment=archive.environment(where))
         yield Loop(campaign, archive, judge, geometry, runner)
 
 
@@ -134,7 +136,7 @@ class Loop:
         self._archive = archive
         self._judge = judge
         self._runner = runner
-        self._crew = Crew(runner.slots)
+        self._crew = Crew(runner.slots, judge.clock)
         self._telling = threading.Lock()
         self._accounted_s = 0.0
         self._first_hypervolume: float | None = None

@@ -1,11 +1,14 @@
 """How a campaign meets the archive: entered as new, gone on with as it was, refused when its file has changed."""
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from agent.campaign import Campaign, differences, from_json
 from search.store.archive import Archive
 from search.store.convert import CampaignRecord
 from vortex.errors import CampaignError
 
+EVENT = "measures"
 
 def enter(archive: Archive, campaign: Campaign) -> CampaignRecord:
     """The campaign's record. Raises CampaignError, showing the differences, when the name stands for other settings."""
@@ -20,6 +23,24 @@ def enter(archive: Archive, campaign: Campaign) -> CampaignRecord:
                             hint=f"Go on as it was: vortex resume {campaign.name}\n"
                                  "Or run the new one under another name: --set campaign.name=...")
     return record
+
+
+def hold_to(archive: Archive, campaign: str, measured: Mapping[str, Any]) -> None:
+    """Keeps what tasks and model hold when the campaign is first run. Raises CampaignError where that is no longer so.
+
+    `measured` as of agent/environment.py.
+    """
+    now = {"model": measured["identity"], **{f"task {name}": told for name, told in measured["tasks"].items()}}
+    kept = next((event.data for event in archive.events(campaign) if event.kind == EVENT), None)
+    if kept is None:
+        archive.event(campaign, EVENT, now)
+        return
+    changed = [f"  {name}: {kept.get(name, 'absent')} then, {now.get(name, 'absent')} now"
+               for name in sorted({*kept, *now}) if kept.get(name) != now.get(name)]
+    if changed:
+        listed = "\n".join(changed)
+        raise CampaignError(f"what campaign {campaign} measures by has changed since it began:\n{listed}",
+                            hint="Put back what it was, or start anew under another name: --set campaign.name=...")
 
 
 def reopen(archive: Archive, name: str) -> Campaign:

@@ -1,8 +1,13 @@
-"""What must be right before a campaign touches the archive: its model is served, its seeds are legal flows."""
+"""What must be right before a campaign touches the archive: its model is served, its seeds are legal, its problems are there."""
 from dataclasses import dataclass
 
+from agent import exams
 from agent.campaign import Campaign
 from agent.proposers.base import Parent
+from evaluator.stages import make_stage
+from evaluator.stages.accuracy import AccuracyStage
+from evaluator.stages.confirm import NAME as CONFIRM
+from evaluator.stages.confirm import check_fresh
 from vortex import flows
 from vortex.compiler.front import load
 from vortex.ir import Geometry
@@ -19,13 +24,29 @@ class Ready:
     seeds: tuple[Parent, ...]
 
 
-def prepare(campaign: Campaign) -> Ready:
-    """Raises ModelError for a model that is not served, FlowError for a seed that is not legal."""
+def prepare(campaign: Campaign, *, measures: bool = True) -> Ready:
+    """Raises ModelError for a model that is not served, FlowError for a seed that is not legal; and CampaignError where it
+    `measures` and a task's data are missing, are not what they should be, or would not be fresh in an exam."""
     from vortex.serving.checkpoint import find_checkpoint  # seconds of imports that `--help` does without
 
     point = campaign.point
     geometry = find_checkpoint(point.model, point.engine).shape.geometry(point.block_size)
-    return Ready(geometry, tuple(_seed(name, campaign, geometry) for name in campaign.seeds or _default_seeds(campaign)))
+    ready = Ready(geometry, tuple(_seed(name, campaign, geometry) for name in campaign.seeds or _default_seeds(campaign)))
+    if measures:
+        _load_problems(campaign)
+    return ready
+
+
+def _load_problems(campaign: Campaign) -> None:
+    """Of every stage, as the search will ask them: they are kept for the run."""
+    stages = {spec.name: make_stage(spec.name, spec.settings) for spec in campaign.stages}
+    for stage in stages.values():
+        stage.problems(campaign.point)
+    if CONFIRM in stages:
+        for repeated in exams.exam(campaign.stages, exams.CONFIRM, 0).inner:
+            again = stages[repeated.name]
+            if isinstance(again, AccuracyStage):
+                check_fresh(again, campaign.point)
 
 
 def _seed(name: str, campaign: Campaign, geometry: Geometry) -> Parent:

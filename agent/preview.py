@@ -46,7 +46,7 @@ def preview(campaign: Campaign, archive: Archive, kind: str, count: int, folder:
     entries = archive.entries(campaign.name)
     number = 1 + max((entry.candidate.round for entry in entries), default=0)
     rng = Random(f"{campaign.seed}/{number}")
-    round = told_of(campaign, prepare(campaign), entries, number, rng)
+    round = told_of(campaign, prepare(campaign, measures=False), entries, number, rng)
     desk = Desk(campaign=campaign.name, goal=campaign.goal, proposer=kind, key=f"round {number}/{kind}", archive=archive,
                 caller=cast(Caller, _Listener()), entries=entries, load=Loading(round.geometry), prompts=folder)
     try:

@@ -15,7 +15,7 @@ from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.serving import served
 from evaluator.stages.settings import Gate, StageSettings
 from evaluator.tasks.door import find_task
-from evaluator.tasks.parts import RANGE
+from evaluator.tasks.parts import RANGE, WHOLE
 from evaluator.tasks.reader import Reader
 from evaluator.tasks.task import Grade, Sample
 from vortex.config import OperatingPoint
@@ -69,6 +69,13 @@ class AccuracyStage(Usual):
     def fingerprints(self) -> Mapping[str, str]:
         """By task, what tells its contents from others of this name."""
         return {(task := find_task(name)).name: task.fingerprint() for name in self.settings.tasks}
+
+    def told_again(self, point: OperatingPoint) -> tuple[str, ...]:
+        """Tasks that another seed asks the same problems, and the model answers alike: too few to divide, and no draws."""
+        if self.settings.temperature:
+            return ()
+        return tuple(task for task, samples in self._samples(point).items()
+                     if any(sample.facts.get("part") == WHOLE for sample in samples))
 
     def problems(self, point: OperatingPoint) -> Sequence[Problem]:
         """The tasks take turns, so that a cut-off run has seen a little of each."""

@@ -14,6 +14,7 @@ from evaluator.report import Row, RowsByStage, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Rival, Stage, Usual
 from evaluator.stages.accuracy import AccuracyStage
 from evaluator.stages.settings import StageSettings, read_settings
+from evaluator.tasks.parts import DIVIDED_FROM
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError
 from vortex.ir import Graph
@@ -58,7 +59,10 @@ class ConfirmStage(Usual):
         return self.settings.timeout_s
 
     def problems(self, point: OperatingPoint) -> Sequence[Problem]:
-        """See Stage."""
+        """See Stage. Raises CampaignError where they are not fresh."""
+        for stage in self.inner:
+            if isinstance(stage, AccuracyStage):
+                check_fresh(stage, point)
         return [replace(problem, id=id) for id, (_, problem) in self._asked(point).items()]
 
     def run(self, engine: Engine, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
@@ -129,6 +133,15 @@ def _asked(inner: tuple[Stage, ...], name: str, point: OperatingPoint) -> Asked:
 def _id(stage: str, problem: str, name: str) -> str:
     task, *rest = problem.split("/")
     return "/".join([stage, task, *([name, rest[-1]] if rest else ())])
+
+
+def check_fresh(stage: AccuracyStage, point: OperatingPoint) -> None:
+    """Raises CampaignError where an exam would see again what the search has seen."""
+    if told := stage.told_again(point):
+        raise CampaignError(f"stage {NAME} cannot repeat {stage.name}: {', '.join(told)} is too small to keep problems from the "
+                            "search, and greedy decode gives the same answers to the same problems",
+                            hint=f"Give stage {stage.name} a temperature and repeats, take tasks that are generated or have "
+                                 f"{DIVIDED_FROM} problems or more, or leave it out: stages = [...] of stage {NAME}.")
 
 
 def _seedless(stage: Stage) -> Stage:

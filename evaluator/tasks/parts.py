@@ -16,6 +16,7 @@ RANGE = 1 << 32                       # seeds of a part
 DIVIDED_FROM = 100                    # problems
 SEALED_AT = 2
 _SHARES: dict[Part, int] = {"search": 128, "confirm": 102, "sealed": 26}       # of the 256 values of a byte
+WHOLE: Literal["whole"] = "whole"     # of a data set that is too small to be divided
 _KEY = b"vortex parts 1"
 Item = TypeVar("Item")
 
@@ -46,5 +47,5 @@ def drawn_from(items: Sequence[Item], texts: Sequence[str], seed: int) -> tuple[
     """The items that a run with this seed may draw from, and which part of the whole they are."""
     part = part_of_seed(seed)
     if len(items) < DIVIDED_FROM:
-        return list(items), "whole"
+        return list(items), WHOLE
     return [item for item, text in zip(items, texts, strict=True) if part_of_problem(text) == part], part
