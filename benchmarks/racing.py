@@ -3,16 +3,16 @@
     python benchmarks/racing.py tune       # made rows: how limit, first look and block trade savings for losses
     python benchmarks/racing.py report     # recorded rows of real flows, 200 replays, the rule of the evaluator
 
-A replay puts flows in a random order through a campaign twice: with every problem answered, and with racing. Half of the
-problems are the search's, the other half stand in for the fresh ones of the confirm stage, whose rules are used. Accuracies
-are rows; speeds are the recorded medians (without them what the bytes of a step promise), with noise between runs and repeats.
+A replay puts flows in a random order through a campaign twice: with every problem answered, and with racing. The exam is
+that of the confirm stage; its problems are drawn, with replacement, from those on record, the same for both. Accuracies are
+rows; speeds are the recorded medians (without them what the bytes of a step promise), with noise between runs and repeats.
 """
 import argparse
 import gzip
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -50,12 +50,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A flow's rows, by halves, and its speed."""
+    """A flow's rows and its speed."""
 
     name: str
     speed: float
-    search: tuple[Row, ...]
-    fresh: tuple[Row, ...]
+    rows: tuple[Row, ...]
+
+    def fresh(self, seed: int) -> list[Row]:
+        """As many problems again, drawn from these; the same ones for every flow."""
+        ordered = sorted(self.rows, key=lambda row: (row.stage, row.problem))
+        drawn = np.random.default_rng((seed, 1)).integers(0, len(ordered), len(ordered))
+        return [replace(ordered[i], problem=f"{ordered[i].problem.split('/')[0]}/confirm/{k}") for k, i in enumerate(drawn)]
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def recorded(path: Path = FILE) -> list[Recorded]:
             rows = [Row(stage=r["stage"], problem=r["problem"], repeat=r["repeat"], score=r["score"]) for r in one["rows"]]
             name = one["name"] if one["name"] == "dense" else f"{one['name']} {number}"
             fast = median(one["speeds"]) if "speeds" in one else bytes_of_dense / one["bytes_per_step"]
-            found.append(_halved(name, fast, rows))
+            found.append(Recorded(name, fast, tuple(rows)))
     return found
 
 
@@ -90,16 +95,8 @@ def made(draw: Generator, count: int = FLOWS, problems: int = 160) -> list[Recor
         fast = 1.0 if i == 0 else 4 * np.exp(0.25 * draw.standard_normal() - 0.05 * ability)
         solved = draw.random(problems) < 1 / (1 + np.exp(hard - ability))
         rows = [Row(stage="retrieval", problem=f"task{k % 4}/1/{k // 4}", score=float(one)) for k, one in enumerate(solved)]
-        found.append(_halved("dense" if i == 0 else f"flow {i}", float(fast), rows))
+        found.append(Recorded("dense" if i == 0 else f"flow {i}", float(fast), tuple(rows)))
     return found
-
-
-def _halved(name: str, fast: float, rows: Sequence[Row]) -> Recorded:
-    """Every other problem of a task is a fresh one."""
-    halves: tuple[list[Row], list[Row]] = ([], [])
-    for row in rows:
-        halves[int(row.problem.split("/")[-1]) % 2].append(row)
-    return Recorded(name, fast, tuple(halves[0]), tuple(halves[1]))
 
 
 def replay(pool: Sequence[Recorded], seed: int, rule: Rule, count: int = FLOWS) -> tuple[Ended, Ended]:
@@ -107,32 +104,44 @@ def replay(pool: Sequence[Recorded], seed: int, rule: Rule, count: int = FLOWS) 
     draw = np.random.default_rng(seed)
     dense, others = pool[0], pool[1:]
     chosen = [others[i] for i in draw.permutation(len(others))[:count]]
-    order = {problem: place for place, problem in enumerate(draw.permutation(sorted({r.problem for r in dense.search})))}
+    order = {problem: place for place, problem in enumerate(draw.permutation(sorted({r.problem for r in dense.rows})))}
     timed = {one.name: (timings(draw, one.speed, RUN_SPREAD), timings(draw, one.speed, RUN_SPREAD, SETTINGS.repeats))
              for one in (dense, *chosen)}
-    return tuple(_campaign(dense, chosen, order, timed, one) for one in (Rule(limit=0.0), rule))  # type: ignore[return-value]
+    fresh = {one.name: confirm_rows(_by_stage((*one.fresh(seed), *timed[one.name][1]))) for one in (dense, *chosen)}
+    return tuple(_campaign((dense, *chosen), order, timed, fresh, one) for one in (Rule(limit=0.0), rule))  # type: ignore[return-value]
 
 
-def _campaign(dense: Recorded, chosen: Sequence[Recorded], order: Mapping[str, int], timed: Mapping[str, Any],
-              rule: Rule) -> Ended:
-    rivals = [rival(0, "dense", "control", _searched(dense, timed), confirm_rows(_fresh(dense, timed)))]
-    answered = attempts = 0
+def _campaign(pool: Sequence[Recorded], order: Mapping[str, int], timed: Mapping[str, Any],
+              fresh: Mapping[str, Sequence[Row]], rule: Rule) -> Ended:
+    """The search first, against what stands on the frontier by then; the exam once, when it has ended, as in a campaign."""
+    dense, *chosen = pool
+    standard = rival(0, "dense", "control", _by_stage((*dense.rows, *timed["dense"][0])), fresh["dense"])
+    standing, whole, answered = [standard], [], 0
     for id, flow in enumerate(chosen, 1):
-        rows = sorted(flow.search, key=lambda row: order[row.problem])
-        used, own = _raced(rows, timed[flow.name][0], rivals, rule)
+        rows = sorted(flow.rows, key=lambda row: order[row.problem])
+        used, own = _raced(rows, timed[flow.name][0], standing, rule)
         answered += used
-        if used < len(rows):
-            continue
-        context, tier = Context(point=POINT, graph=GRAPH, own=own, rivals=rivals), "provisional"
-        fresh = confirm_rows(_fresh(flow, timed))
-        if not ConfirmStage(SETTINGS).skip(context):
-            attempts += 1
-            stage = ConfirmStage(SETTINGS, attempt=attempts)
-            tier = "confirmed" if stage.result(fresh, context).facts["confirmed"] else tier
-        rivals = _frontier([*rivals, rival(id, flow.name, tier, own, fresh if tier == "confirmed" else ())])
-    ends = [one for one in rivals if one.tier != "control"]
-    return Ended(answered, frozenset(one.name for one in ends if one.tier == "confirmed"),
-                 frozenset(one.name for one in ends if not _beaten(one, rivals)))
+        if used == len(rows):
+            whole.append(rival(id, flow.name, "provisional", own, ()))
+            standing = _frontier([*standing, whole[-1]])
+    confirmed = _examined(standard, whole, standing, fresh)
+    return Ended(answered, confirmed, frozenset(one.name for one in standing if one.tier != "control"))
+
+
+def _examined(standard: Rival, whole: Sequence[Rival], standing: Sequence[Rival],
+              fresh: Mapping[str, Sequence[Row]]) -> frozenset[str]:
+    """The most promising first (agent/exams.py); each is compared with dense and with what was confirmed before it."""
+    waiting = []
+    for one in whole:
+        others = tuple(other for other in standing if other.id != one.id)
+        if not ConfirmStage(SETTINGS).skip(Context(point=POINT, graph=GRAPH, own=one.rows, rivals=others)):
+            waiting.append((-ConfirmStage(SETTINGS).chance(one.rows, others), one.id, one))
+    passed = [standard]
+    for attempt, (_, _, one) in enumerate(sorted(waiting, key=lambda item: item[:2])[:SETTINGS.most], 1):
+        context = Context(point=POINT, graph=GRAPH, own=one.rows, rivals=tuple(passed))
+        if ConfirmStage(SETTINGS, attempt=attempt).result(fresh[one.name], context).facts["confirmed"]:
+            passed.append(rival(one.id, one.name, "confirmed", one.rows, fresh[one.name]))
+    return frozenset(one.name for one in passed[1:])
 
 
 def _raced(rows: Sequence[Row], timed: Sequence[Row], rivals: Sequence[Rival], rule: Rule) -> tuple[int, RowsByStage]:
@@ -150,14 +159,6 @@ def _by_stage(rows: Sequence[Row]) -> RowsByStage:
     for row in rows:
         found[row.stage].append(row)
     return dict(found)
-
-
-def _searched(flow: Recorded, timed: Mapping[str, Any]) -> RowsByStage:
-    return _by_stage((*flow.search, *timed[flow.name][0]))
-
-
-def _fresh(flow: Recorded, timed: Mapping[str, Any]) -> RowsByStage:
-    return _by_stage((*flow.fresh, *timed[flow.name][1]))
 
 
 def _frontier(rivals: Sequence[Rival]) -> list[Rival]:

@@ -38,8 +38,8 @@ SEEDS = ("centroid", "quest", "gqa-centroid", "masked-quest", "running-average",
          "lserve", "lserve-centroid")
 STAGES: Mapping[str, Mapping[str, Any]] = {
     "static": {}, "numerics": {},
-    "retrieval": {"tasks": ["multikey-1k-full", "multiquery-1k", "vt-1k-4hop"], "samples": 80, "timeout_s": 3600},
-    "chain": {"tasks": ["chain-10-1k"], "samples": 80, "timeout_s": 3600},
+    "retrieval": {"tasks": ["multikey-1k-full", "multiquery-1k", "vt-1k-4hop"], "samples": 40, "timeout_s": 3600},
+    "chain": {"tasks": ["chain-10-1k"], "samples": 40, "timeout_s": 3600},
 }
 SPEED: Mapping[str, Any] = {"batch": 8, "context": 8192, "steps": 4, "repeats": 10, "timeout_s": 3600}
 
