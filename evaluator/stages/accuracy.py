@@ -183,8 +183,9 @@ class AccuracyStage(Usual):
         timed = statistics.SPEED_STAGE in context.own
         if not own.race or context.is_dense or context.control or not timed or not left or len(rows) % own.chunk:
             return False
-        before = {row.problem for stage in statistics.ACCURACY_STAGES for row in context.own.get(stage, ())}
-        total = len(before) + self._total(context.point) // own.repeats
+        before = [row for stage in statistics.ACCURACY_STAGES for row in context.own.get(stage, ())]
+        total = {task: len(scores) for task, scores in statistics.scores_by_task(before).items()}
+        total |= {f"{self.name}/{find_task(task).name}": len(samples) for task, samples in self._samples(context.point).items()}
         return statistics.chance_on_frontier({**context.own, self.name: rows}, context.rivals, total) < own.race
 
     def _total(self, point: OperatingPoint) -> int:

@@ -95,12 +95,18 @@ def ratio_of_means(ours: RowsByStage, theirs: RowsByStage) -> Estimate:
 
 def pairs(ours: RowsByStage, theirs: RowsByStage) -> list[list[Pair]]:
     """The problems in both, by task."""
+    return list(pairs_by_task(ours, theirs).values())
+
+
+def pairs_by_task(ours: RowsByStage, theirs: RowsByStage) -> dict[str, list[Pair]]:
+    """The same with the names of the tasks, see task_of; those without one are left out."""
     known = clusters(accuracy_rows(theirs))
-    found = []
+    found = {}
     for task, problems in clusters(accuracy_rows(ours)).items():
         group = [Pair(_mean(scores), _mean(other), min(len(scores), len(other)))
                  for problem, scores in problems.items() if (other := known.get(task, {}).get(problem))]
-        found += [group] if group else []
+        if group:
+            found[task] = group
     return found
 
 
@@ -110,18 +116,22 @@ def gaps(groups: Sequence[Sequence[Pair]]) -> list[list[float]]:
 
 
 def gap(groups: Sequence[Sequence[Pair]]) -> Centre:
-    """The mean difference with one pseudo-row at either end.
+    """The mean difference with one pseudo-row at either end."""
+    end = furthest(groups)
+    return centre(gaps(groups), (-end, end), 1.0)
+
+
+def furthest(groups: Sequence[Sequence[Pair]]) -> float:
+    """Where the pseudo-rows of `gap` stand.
 
     Without repeats the ends are those of the range. The means of repeats differ by less than single rows do: there the
     ends stand as far out as the problems that differ do (root mean square), and at least at one repeat's worth.
     """
-    found = gaps(groups)
-    end = 1.0
     repeats = min(pair.repeats for group in groups for pair in group)
-    if repeats > 1:
-        differing = [one for group in found for one in group if one]
-        end = max(1 / repeats, math.sqrt(float(np.mean(np.square(differing)))) if differing else 0.0)
-    return centre(found, (-end, end), 1.0)
+    if repeats == 1:
+        return 1.0
+    differing = [one for group in gaps(groups) for one in group if one]
+    return max(1 / repeats, math.sqrt(float(np.mean(np.square(differing)))) if differing else 0.0)
 
 
 def _mean(scores: Sequence[float]) -> float:

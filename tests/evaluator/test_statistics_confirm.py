@@ -125,6 +125,35 @@ def test_predicted_chances_come_true() -> None:
     assert abs(np.mean(came) - np.mean(given_)) < 0.15
 
 
+def test_what_is_left_of_one_task_is_as_uncertain_as_that_task_alone() -> None:
+    """Three tasks are answered and of a fourth an eighth: chances that take all for one heap are too sure."""
+    draw = np.random.default_rng(5)
+    given_, came = [], []
+    for _ in range(300):
+        skill = draw.beta(4, 4, 2)
+        scores = draw.random((2, 4, 48)) < skill[:, None, None]
+        ours, theirs = ({"retrieval": [Row(stage="retrieval", problem=f"t{t}/1/{i}", score=float(s[t, i])) for t in range(4)
+                                       for i in range(48)], "speed": flow(1)["speed"]} for s in scores)
+        part = {**ours, "retrieval": ours["retrieval"][:3 * 48 + 6]}
+        total = {f"retrieval/t{t}": 48 for t in range(4)}
+        given_.append(statistics.chance_on_frontier(part, [Other(1, "rival", theirs)], total))
+        came.append(float(scores[0].sum() > scores[1].sum()))
+    sure = [came_ for chance, came_ in zip(given_, came, strict=True) if chance < 0.2]
+    unsure = [came_ for chance, came_ in zip(given_, came, strict=True) if 0.1 < chance < 0.9]
+    assert len(sure) > 40 and np.mean(sure) < 0.1
+    assert len(unsure) > 20 and abs(np.mean(unsure) - np.mean([c for c in given_ if 0.1 < c < 0.9])) < 0.15
+    whole = {task: 48 if task != "retrieval/t3" else 6 for task in total}
+    assert statistics.chance_on_frontier(part, [Other(1, "rival", theirs)], whole) in (0.0, 1.0)
+
+
+@given(st.integers(1, 30), st.integers(0, 30), st.integers(1, 100))
+def test_one_task_told_by_name_is_the_same_as_all_together(seen: int, solved: int, left: int) -> None:
+    own, rival = flow(min(solved, seen), problems=seen), [Other(1, "rival", flow(seen // 2, problems=seen))]
+    task, = statistics.scores_by_task(own["retrieval"])
+    together = statistics.chance_on_frontier(own, rival, seen + left)
+    assert statistics.chance_on_frontier(own, rival, {task: seen + left}) == pytest.approx(together)
+
+
 def test_copies_of_one_flow_yield_no_confirmed_winner_where_other_ways_announce_many() -> None:
     found = aa.report([aa.campaign(seed, 0.02, copies=20) for seed in range(16)])
     announced = {way: one["times"] for way, one in found["announced"].items()}
