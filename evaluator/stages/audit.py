@@ -60,7 +60,8 @@ class AuditStage(Usual):
     def problems(self, point: OperatingPoint) -> Sequence[Problem]:
         """The tasks take turns, so that each batch has some of each; where an answer is taken up is drawn here."""
         own, reader = self.settings, Reader.of(point, self.settings.thinking)
-        by_task = [[(find_task(task).name, sample) for sample in _samples(task, own.seed, own.samples, reader)] for task in own.tasks]
+        by_task = [[(find_task(task).name, sample) for sample in _samples(task, own.seed, own.samples, reader)]
+                   for task in own.tasks]
         drawn = [one for turn in zip_longest(*by_task) for one in turn if one is not None]
         steps = max(own.steps, point.renew_every + 1 if point.renew_every > 1 else 1)
         return [Problem(id=f"{task}/{NAME}/{index // len(by_task)}", ask=self._ask(index, sample, steps))
