@@ -41,7 +41,8 @@ def chance_on_frontier(own: RowsByStage, rivals: Iterable[Measured], total: Tota
     """The chance that, once `own` has answered `total` problems, no rival is as accurate and, within SPEED_FLOOR, as fast.
 
     The accuracy rows so far are a random part of the `total`, or of each task's where that is told by task; speeds are as
-    measured (one half each way where one was not timed). The least chance over rivals counts: no less than the chance of getting past all of them.
+    measured (one half each way where one was not timed). The least chance over rivals counts: no less than the chance of
+    getting past all of them.
     """
     return min((1 - _dominated(own, rival.rows, total) for rival in rivals), default=1.0)
 

@@ -126,24 +126,16 @@ def test_predicted_chances_come_true() -> None:
 
 
 def test_what_is_left_of_one_task_is_as_uncertain_as_that_task_alone() -> None:
-    """Three tasks are answered and of a fourth an eighth: chances that take all for one heap are too sure."""
-    draw = np.random.default_rng(5)
-    given_, came = [], []
-    for _ in range(300):
-        skill = draw.beta(4, 4, 2)
-        scores = draw.random((2, 4, 48)) < skill[:, None, None]
-        ours, theirs = ({"retrieval": [Row(stage="retrieval", problem=f"t{t}/1/{i}", score=float(s[t, i])) for t in range(4)
-                                       for i in range(48)], "speed": flow(1)["speed"]} for s in scores)
-        part = {**ours, "retrieval": ours["retrieval"][:3 * 48 + 6]}
-        total = {f"retrieval/t{t}": 48 for t in range(4)}
-        given_.append(statistics.chance_on_frontier(part, [Other(1, "rival", theirs)], total))
-        came.append(float(scores[0].sum() > scores[1].sum()))
-    sure = [came_ for chance, came_ in zip(given_, came, strict=True) if chance < 0.2]
-    unsure = [came_ for chance, came_ in zip(given_, came, strict=True) if 0.1 < chance < 0.9]
-    assert len(sure) > 40 and np.mean(sure) < 0.1
-    assert len(unsure) > 20 and abs(np.mean(unsure) - np.mean([c for c in given_ if 0.1 < c < 0.9])) < 0.15
-    whole = {task: 48 if task != "retrieval/t3" else 6 for task in total}
-    assert statistics.chance_on_frontier(part, [Other(1, "rival", theirs)], whole) in (0.0, 1.0)
+    """Of 16 problems the first 4 went ill: about the same chance where a task that both have answered whole stands beside."""
+    ours = [Row(stage="chain", problem=f"chain/1/{i}", score=float(i > 2)) for i in range(4)]
+    theirs = [Row(stage="chain", problem=f"chain/1/{i}", score=1.0) for i in range(16)]
+    solved, timed = flow(60)["retrieval"], flow(1)["speed"]
+    alone = statistics.chance_on_frontier({"chain": ours, "speed": timed}, [Other(1, "rival", {"chain": theirs, "speed": timed})],
+                                          {"chain/chain": 16})
+    own, rival = ({"retrieval": solved, "chain": rows, "speed": timed} for rows in (ours, theirs))
+    beside = statistics.chance_on_frontier(own, [Other(1, "rival", rival)], {"chain/chain": 16, "retrieval/vt": 60})
+    heap = statistics.chance_on_frontier(own, [Other(1, "rival", rival)], 76)
+    assert alone / 10 < beside <= alone and heap < beside / 1000
 
 
 @given(st.integers(1, 30), st.integers(0, 30), st.integers(1, 100))
