@@ -132,7 +132,14 @@ class AccuracyStage(Usual):
                 "exact": sum(row.exact for row in rows) / len(rows), "tasks": self.fingerprints(),
                 "detectable": statistics.detectable(dense or None, problems, repeats),
                 **({"of_dense": metrics.plain(share)} if share else {}),
+                **({"pace": doubt} if (doubt := self._pace(rows, context)) else {}),
                 **metrics.facts(rows, () if context.is_dense else context.dense, repeats)}
+
+    def _pace(self, rows: Sequence[Row], context: Context) -> str:
+        """A doubt, no verdict: dense decode answered at another time, maybe elsewhere, and nothing is ranked by goodput."""
+        spared = [row.data["dense_bytes_per_step"] / row.data["bytes_per_step"]
+                  for row in context.own.get(statistics.SPEED_STAGE, ()) if row.data.get("bytes_per_step")]
+        return guard.beyond_pace(rows, context.dense, max(spared)) if spared and not context.is_dense else ""
 
     def _verdict(self, rows: Sequence[Row], context: Context) -> tuple[Status, str, str]:
         whole, found = len(rows) >= self._total(context.point), statistics.mean_of_tasks(rows).value

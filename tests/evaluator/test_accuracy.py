@@ -134,6 +134,18 @@ def test_facts_tell_what_was_asked_and_what_can_be_seen() -> None:
     assert made.fingerprints() == facts["tasks"]
 
 
+@pytest.mark.parametrize(("step_s", "own", "told"), [
+    (0.01, True, True), (0.03, True, False), (0.01, False, False),        # ten times dense decode's pace; three times; not timed
+])
+def test_a_pace_of_answers_beyond_the_bytes_that_are_spared_is_told_and_nobody_ends_by_it(step_s: float, own: bool,
+                                                                                          told: bool) -> None:
+    made = stage(repeats=1)
+    ours, dense = ([replace(row, data={"tokens": 11, "decode_s": 10 * pace}) for row in rows_of(made)] for pace in (step_s, 0.1))
+    timed = [replace(row, data={"bytes_per_step": 1, "dense_bytes_per_step": 4}) for row in _speed(3.0)]
+    result = made.result(ours, Context(point=POINT, graph=graph(), dense=dense, own={"speed": timed} if own else {}))
+    assert result.status is Status.OK and ("pace" in result.facts) is told
+
+
 def _speed(score: float) -> list[Row]:
     return [Row(stage="speed", problem="b1-c64", repeat=repeat, score=score + repeat / 1000) for repeat in range(4)]
 
