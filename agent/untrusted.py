@@ -9,6 +9,7 @@ from search.candidate import FlowRecord, flow_record
 from vortex import flows
 from vortex.errors import GraphError, SandboxUnavailable, VortexError
 from vortex.ir import Geometry, Graph, Parameter
+from vortex.language.check import check
 from vortex.language.parameters import named_in
 
 LOAD_WALL_S = 20.0
@@ -26,7 +27,7 @@ def load_untrusted(path: str, text: str, geometry: Geometry, parameters: Sequenc
     try:
         found = sandbox.run(load_flow, text, path, *plain(geometry, known), wall_s=LOAD_WALL_S, memory_bytes=LOAD_MEMORY_BYTES,
                             trusted=trusted or text in _ours())
-        graph = _with_numbers(Graph.from_json(found), known)
+        graph = _checked(_with_numbers(Graph.from_json(found), known), geometry)
     except SandboxUnavailable:
         raise
     except VortexError as error:
@@ -37,6 +38,14 @@ def load_untrusted(path: str, text: str, geometry: Geometry, parameters: Sequenc
 @lru_cache(maxsize=1)
 def _ours() -> frozenset[str]:
     return frozenset(flows.read(name)[1] for name in flows.names())
+
+
+def _checked(graph: Graph, geometry: Geometry) -> Graph:
+    """What came out of the sandbox, checked here as well: kernels are written from it. Raises GraphError."""
+    if graph.geometry != geometry:
+        raise GraphError(f"the Graph was asked for at {geometry}, and says {graph.geometry}")
+    check(graph)
+    return graph
 
 
 def _with_numbers(graph: Graph, known: Sequence[Parameter]) -> Graph:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from agent import untrusted
 from agent.untrusted import load_untrusted
 from evaluator.sandbox import choice
 from vortex import flows
@@ -65,14 +64,27 @@ def test_a_graph_with_a_parameter_that_nobody_gave_is_refused(monkeypatch: pytes
     def answers(*args: Any, **how: Any) -> str:
         return forged.to_json()
 
-    monkeypatch.setattr(untrusted.sandbox, "run", answers)
+    monkeypatch.setattr("agent.untrusted.sandbox.run", answers)
     record, refusal = load_untrusted("<a>", text, Geometry())
     assert isinstance(refusal, GraphError) and "was not given" in refusal.message
     assert record.graph is None
 
 
+@pytest.mark.parametrize("forge", [
+    lambda right: replace(right, geometry=Geometry(head_dim=64)),
+    lambda right: replace(right, indexer=(replace(right.indexer[0], op="x\nimport os"), *right.indexer[1:])),
+    lambda right: replace(right, indexer=right.indexer[:-1]),
+], ids=["geometry", "op", "no selection"])
+def test_a_graph_that_no_text_gives_is_refused_whatever_the_sandbox_says(monkeypatch: pytest.MonkeyPatch, forge: Any) -> None:
+    _, text, path = flows.read("quest")
+    forged = forge(load(text, path, Geometry())).to_json()
+    monkeypatch.setattr("agent.untrusted.sandbox.run", lambda *args, **how: forged)
+    record, refusal = load_untrusted("<a>", text, Geometry())
+    assert isinstance(refusal, GraphError) and record.graph is None
+
+
 def test_what_is_no_graph_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(untrusted.sandbox, "run", lambda *args, **how: "{}")
+    monkeypatch.setattr("agent.untrusted.sandbox.run", lambda *args, **how: "{}")
     assert isinstance(load_untrusted("<a>", "text", Geometry())[1], GraphError)
 
 
