@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vortex import errors
-from vortex.errors import ChildCrash, ChildMemory, CompileError, Fix, VortexError, Where
+from vortex.errors import ChildCrash, ChildMemory, CompileError, Fix, SandboxUnavailable, VortexError, Where
 
-MOST_BYTES = 64 << 20               # of an answer
+MOST_BYTES = 8 << 20                # of an answer: read as JSON it takes some twenty times as much here
 MOST_TEXT = 20_000                  # characters of each part of a refusal
 MOST_TOLD = 500
 
@@ -60,8 +60,9 @@ def refusal_to_json(error: VortexError) -> Mapping[str, Any]:
 def refusal_from(body: Mapping[str, Any]) -> VortexError:
     """Raises ValueError, KeyError, TypeError or AttributeError for what is none."""
     kind = getattr(errors, str(body["code"]), None)
-    if not (isinstance(kind, type) and issubclass(kind, VortexError)):
-        raise ValueError(f"{body['code']} is no refusal")
+    # That a machine has no sandbox is not a child's to say: it would end the run, and advise people to do without one.
+    if not (isinstance(kind, type) and issubclass(kind, VortexError)) or kind is SandboxUnavailable:
+        raise ValueError(f"{body['code']} is no refusal of a child")
     path, line, text, expression, column = body["where"]
     fix = None if body["fix"] is None else Fix(_text(body["fix"][0]), _text(body["fix"][1]), int(body["fix"][2]))
     more = {"op": _text(body["op"])} if issubclass(kind, CompileError) else {}
