@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from search.plot import BLUE, DOTS_PER_INCH, GREY, PlotError
 
@@ -20,12 +21,17 @@ def draw_heads(panels: Mapping[str, Sequence[Sequence[float]]], title: str, path
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.4), dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (name, table) in zip(figure.subplots(rows, columns, squeeze=False).flat, panels.items(), strict=False):
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for unused in grid[len(panels):]:
+        unused.set_axis_off()
+    for axes, (name, table) in zip(grid, panels.items(), strict=False):
         most = max(1.0, max(map(max, table)))
         image = axes.imshow(table, vmin=0, vmax=most, cmap="Blues", aspect="auto", interpolation="nearest")
         axes.set_title(name, loc="left", fontsize=10, parse_math=False)
         axes.set_xlabel("kv head")
         axes.set_ylabel("layer")
+        for scale in (axes.xaxis, axes.yaxis):
+            scale.set_major_locator(MaxNLocator(nbins=12, integer=True))
         if len(table) * len(table[0]) <= 64:
             for layer, heads in enumerate(table):
                 for head, value in enumerate(heads):

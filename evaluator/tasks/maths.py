@@ -2,7 +2,6 @@
 
 Texts of competitions belong to those who set them: they are fetched when they are asked for, and none are shipped.
 """
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from importlib import resources
 from evaluator.nearest import nearest
 from evaluator.tasks import answers
 from evaluator.tasks.fixed import FixedSet, Item
-from evaluator.tasks.records import Record, column, read_file, read_hub
+from evaluator.tasks.records import Record, column, distinct, read_file, read_hub
 from vortex.errors import CampaignError
 
 INSTRUCTION = "Reason step by step. When you are done, state the final answer once, inside \\boxed{}."
@@ -66,10 +65,7 @@ def _read(kind: MathSet, path: str | None) -> tuple[Item, ...]:
 def _items(kind: MathSet, records: Sequence[Record], place: str) -> tuple[Item, ...]:
     asked, gold = column(records, (kind.problem,), place), column(records, ("answer",), place)
     texts = [str(record[asked]).strip() for record in records]
-    twice = [text for text, times in Counter(texts).items() if times > 1]
-    if twice:
-        raise CampaignError(f"{place}: a problem stands {texts.count(twice[0])} times: {twice[0][:60]!r}",
-                            hint="Each problem counts once: take a copy of the data without repeats.")
+    distinct(texts, place)
     return tuple(Item(f"{text}\n\n{INSTRUCTION}", (canonical(kind, str(record[gold]), f"{place}, problem {index}"),),
                       kind.scorer, kind.max_new_tokens)
                  for index, (text, record) in enumerate(zip(texts, records, strict=True)))

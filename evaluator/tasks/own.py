@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluator.nearest import nearest
 from evaluator.tasks.fixed import FixedSet, Item
-from evaluator.tasks.records import column, read_file
+from evaluator.tasks.records import column, distinct, read_file
 from evaluator.tasks.scorers import DEFAULT, SCORERS, check, find_scorer
 from vortex.errors import CampaignError
 
@@ -33,7 +33,9 @@ def find(rest: str) -> FixedSet:
 def _read(path: str, scorer: str) -> tuple[Item, ...]:
     records = read_file(path)
     asked, gold = column(records, ASKED, path), column(records, ("answer",), path)
-    return tuple(_item(record, asked, gold, scorer, f"{path}, problem {place}") for place, record in enumerate(records))
+    items = tuple(_item(record, asked, gold, scorer, f"{path}, problem {place}") for place, record in enumerate(records))
+    distinct([item.prompt.strip() for item in items], path)
+    return items
 
 
 def _item(record: Mapping[str, Any], asked: str, gold: str, scorer: str, place: str) -> Item:
@@ -46,7 +48,7 @@ def _item(record: Mapping[str, Any], asked: str, gold: str, scorer: str, place: 
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
         raise CampaignError(f"{place}: max_new_tokens is {tokens!r}", hint="It is a whole number from 1 on.")
     if not isinstance(record[asked], str):
-        raise CampaignError(f"{place}: {asked} is no text")
+        raise CampaignError(f"{place}: {asked} is no text", hint="What is asked stands in quotes.")
     return Item(record[asked], wanted, named, tokens)
 
 

@@ -1,6 +1,7 @@
 """Records of data sets: from a file here (JSONL read as it is, Parquet and CSV by `datasets`), or from the Hugging Face hub."""
 import importlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,4 +92,15 @@ def column(records: Sequence[Record], names: Sequence[str], place: str) -> str:
         if len(lacking) < len(records):
             raise CampaignError(f"{place}: {len(lacking)} of {len(records)} problems have no {name}; the first is problem "
                                 f"{lacking[0]}", hint="Without it nothing can be scored: fill it in, or take the problem out.")
+    empty = [name for name in names if name in records[0]]
+    if empty:
+        raise CampaignError(f"{place}: the column {empty[0]} is empty in every problem", hint="Without it nothing can be scored.")
     raise CampaignError(f"{place} has no column {' or '.join(names)}", hint=f"Columns found: {', '.join(records[0])}.")
+
+
+def distinct(texts: Sequence[str], place: str) -> None:
+    """Raises CampaignError for a problem that stands twice: each counts once, and its answers may contradict each other."""
+    twice = [text for text, times in Counter(texts).items() if times > 1]
+    if twice:
+        raise CampaignError(f"{place}: a problem stands {texts.count(twice[0])} times: {twice[0][:60]!r}",
+                            hint="Each problem counts once: take a copy of the data without repeats.")

@@ -74,5 +74,5 @@ def preset(name: str) -> Preset:
     if name in PRESETS:
         return PRESETS[name]
     near = get_close_matches(name, PRESETS, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"Presets: {', '.join(PRESETS)}."
+    hint = f"Did you mean {near[0]}?" if near else f"Presets: {', '.join(PRESETS)}. `vortex tasks` lists all other tasks."
     raise CampaignError(f"there is no preset {name}", hint=hint)

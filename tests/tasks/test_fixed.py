@@ -136,10 +136,12 @@ def test_files_of_ones_own_take_scorers_lists_and_limits(tmp_path: Path) -> None
 @pytest.mark.parametrize(("text", "why", "hint"), [
     ('{"prompt": "a", "answer": "b"}\n{"prompt": ', ":2 is not JSON", "one object a line"), ("[1]", ":1 is no object", ""),
     ('{"text": "a", "answer": "b"}', "no column prompt or question or problem", "Columns found: text, answer."),
-    ('{"prompt": "a", "answer": []}', "no column answer", ""), ('{"prompt": "a", "answer": [true]}', "no text and no number", ""),
+    ('{"prompt": "a", "answer": []}', "the column answer is empty in every problem", "nothing can be scored"),
+    ('{"prompt": "a", "answer": "b"}\n{"prompt": " a", "answer": "c"}', "stands 2 times: 'a'", "without repeats"),
+    ('{"prompt": "a", "answer": [true]}', "no text and no number", ""),
     ('{"prompt": "a", "answer": "b", "scorer": "exakt"}', "no scorer 'exakt'", "Did you mean exact?"),
     ('{"prompt": "a", "answer": "b", "scorer": "number"}', "is no number", ""),
-    ('{"prompt": 7, "answer": "b"}', "is no text", ""),
+    ('{"prompt": 7, "answer": "b"}', "is no text", "in quotes"),
     ('{"prompt": "a", "answer": "b", "max_new_tokens": -1}', "max_new_tokens is -1", "from 1 on"), ("", "holds no problem", ""),
 ])
 def test_a_file_that_cannot_be_scored_is_refused(tmp_path: Path, text: str, why: str, hint: str) -> None:
