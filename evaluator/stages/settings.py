@@ -36,7 +36,8 @@ def read_settings(stage: str, kind: type[Settings], settings: Mapping[str, Any])
         if first["type"] == "extra_forbidden":
             hint = nearest(name, kind.model_fields)
             raise CampaignError(f"stage {stage} has no setting {name}", hint=hint) from error
-        raise CampaignError(f"stage {stage}: {name}: {first['msg']}") from error
+        told = first["msg"].removeprefix("Value error, ")
+        raise CampaignError(f"stage {stage}: {name}: {told}", hint=f"It is {first['input']!r} here.") from error
 
 
 @dataclass(frozen=True)

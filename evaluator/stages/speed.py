@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from evaluator import guard, metrics, statistics
 from evaluator.report import Estimate, Row, StageResult, Status
@@ -31,7 +31,13 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, int) else value
 
 
-Sizes: TypeAlias = Annotated[tuple[Positive, ...], BeforeValidator(_as_list), Field(min_length=1)]
+def _once_each(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(sizes)) < len(sizes):
+        raise ValueError("a size stands twice, and would be timed twice under one name")
+    return sizes
+
+
+Sizes: TypeAlias = Annotated[tuple[Positive, ...], BeforeValidator(_as_list), Field(min_length=1), AfterValidator(_once_each)]
 
 
 class SpeedSettings(StageSettings):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
@@ -29,10 +29,13 @@ from vortex.serving.engine import Engine
 NAME = "traces"
 LEADABLE = ("embedded",)                  # engines that replay: others have the figures that need no model alone
 REJECT: Mapping[str, float] = {"kl": 4.0, "disagreement": 4.0}
+# Four times what Quest loses at an eighth of the blocks on the probe, where the limits were found (docs/proxies.md).
+SPARE: Mapping[str, float] = {"kl": 1.6, "disagreement": 0.1}
 
 
 class TracesSettings(StageSettings):
-    """`reject`: proxy -> times `control`'s loss from which on a flow is turned away. `bytes`: both at the point as it is, or
+    """`reject`: proxy -> times `control`'s loss from which on a flow is turned away, unless it is under `spare`
+    (KL in nats, shares): at a generous budget the control loses next to nothing. `bytes`: both at the point as it is, or
     "equal", both reading as many bytes a step, index included; the frontier weighs bytes itself, so that a good flow with a
     large index is not to be turned away for it. `samples` prompts of each of `tasks`, `steps` captured of each.
     """
@@ -45,12 +48,13 @@ class TracesSettings(StageSettings):
     control: str = "quest"
     bytes: Literal["equal", "point"] = "point"
     reject: Mapping[str, Annotated[float, Field(gt=0)]] = REJECT
+    spare: Mapping[str, Annotated[float, Field(ge=0)]] = SPARE
 
-    @field_validator("reject")
+    @field_validator("reject", "spare")
     @classmethod
-    def _known(cls, value: Mapping[str, float]) -> Mapping[str, float]:
+    def _known(cls, value: Mapping[str, float], info: ValidationInfo) -> Mapping[str, float]:
         unknown = sorted(set(value) - set(PROXIES))
-        if unknown or not value:
+        if unknown or (info.field_name == "reject" and not value):
             raise ValueError(f"{', '.join(unknown) or 'nothing'} is no proxy; known: {', '.join(PROXIES)}")
         return value
 
@@ -118,7 +122,7 @@ class TracesStage(Usual):
         metrics = {name: judge.mean([float(row.data["proxies"][name]) for row in followed]) for name in own}
         facts = {"trajectories": len(followed), "control": self.settings.control,
                  "share_of_allowance": max(float(row.data["share"]) for row in followed)}
-        found = "" if context.control else judge.worse(own, beside, self.settings.reject)
+        found = "" if context.control else judge.worse(own, beside, self.settings.reject, self.settings.spare)
         if not found:
             return StageResult(stage=NAME, status=Status.OK, metrics=metrics, facts=facts)
         times = sum(own[found]) / sum(beside[found])

@@ -20,13 +20,17 @@ def excess(own: Values, control: Values, times: float) -> Estimate:
     return mean([ours - times * theirs for ours, theirs in zip(own, control, strict=True)])
 
 
-def worse(own: Mapping[str, Values], control: Mapping[str, Values], limits: Mapping[str, float]) -> str:
-    """The first proxy whose loss is, by its 95 % interval, over its limit times the control's; empty: none is.
+def worse(own: Mapping[str, Values], control: Mapping[str, Values], limits: Mapping[str, float],
+          spared: Mapping[str, float]) -> str:
+    """The first proxy whose loss is, by its 95 % interval, over its limit times the control's and over what is spared, in
+    the proxy's own unit; empty: none is.
 
-    A control without any loss sets no limit: a share of nothing is nothing.
+    A control that loses next to nothing sets no limit: many times nothing may still be a good flow, and a faster one.
     """
     for name, times in limits.items():
-        if name in own and any(control[name]) and excess(own[name], control[name], times).low > 0:
+        if name not in own or not any(control[name]):
+            continue
+        if excess(own[name], control[name], times).low > 0 and mean(own[name]).low > spared.get(name, 0.0):
             return name
     return ""
 
