@@ -25,7 +25,9 @@ from vortex.errors import CampaignError
     ("chain", {"gate": ">= 85 of dense"}, "cannot read the gate", "from 0 to 1"),
     ("chain", {"gate": "maybe >= 0.85 of dense"}, "cannot read the gate", '"possibly"'),
     ("speed", {"context": 0}, "context", ""),
-    ("speed", {"repeats": 1}, "repeats", ""),
+    ("speed", {"repeats": 1}, "repeats", "It is 1 here."),
+    ("speed", {"batch": [4, 4]}, "batch: a size stands twice", "[4, 4]"),
+    ("traces", {"reject": {"speed": 2}}, "traces: reject: speed is no proxy", ""),
     ("numerics", {"tolerance": -1}, "tolerance", ""),
     ("static", {"timeout_s": 0}, "timeout_s", ""),
 ])
