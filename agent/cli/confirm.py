@@ -1,4 +1,5 @@
 """`vortex confirm [CAMPAIGN]`: candidates on problems that the search has never seen, after the fact; or the last exam."""
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -54,6 +55,7 @@ def command(  # noqa: PLR0913  (options of a command line)
               opened(campaign, ready.geometry, archive, watch, given) as loop):
             _hold(loop, part, chosen)
     except Stopped:
+        print("stopped; the same command goes on with what is missing", file=sys.stderr)
         raise typer.Exit(130) from None
     _show(archive, campaign.name, part, before, json=json)
     if not json and not quiet:

@@ -1,4 +1,5 @@
 """`vortex eval FLOW`: the funnel on one flow beside the controls, stored like any candidate."""
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,7 @@ def command(  # noqa: PLR0913  (options of a command line)
         with watch_for(campaign, db, quiet=quiet, json=json) as watch:
             entry = judge_flow(text, campaign, ready, archive, watch, means(None, ray, workers, unsafe))
     except Stopped:
+        print("stopped; the same command goes on with what is missing", file=sys.stderr)
         raise typer.Exit(130) from None
     if json:
         print(to_json_line({"event": "ended", "campaign": campaign.name, "id": entry.candidate.id,
