@@ -24,7 +24,7 @@ def test_without_a_past_seconds_come_from_a_roofline_and_shares_from_assumptions
     shares = [line.reach for line in found.lines]
     assert shares[0] == 1 and shares == sorted(shares, reverse=True)
     assert found.dollars == pytest.approx(2 * found.hours) and found.hours == pytest.approx(sum(x.hours for x in found.lines))
-    assert list(by_stage)[0] == "static" and found.lines[1].reach == ASSUMED_PASS["static"]
+    assert next(iter(by_stage)) == "static" and found.lines[1].reach == ASSUMED_PASS["static"]
 
 
 def test_a_past_replaces_both_and_narrows_what_can_be_resolved() -> None:
