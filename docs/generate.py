@@ -9,8 +9,8 @@ from vortex.language.ops.record import Op
 
 HERE = Path(__file__).parent / "reference"
 COMMANDS = ("run", "resume", "status", "estimate", "calls", "frontier", "confirm", "show", "why", "notebook", "innovate", "eval",
-            "export", "verify", "serve", "swap", "check", "same", "compile", "cost", "flows", "ops", "tasks", "calibrate", "prompt",
-            "mcp", "trace", "trace capture", "trace profile", "bench", "bench serve", "bench decode", "doctor")
+            "export", "verify", "serve", "swap", "check", "same", "compile", "cost", "flows", "ops", "tasks", "calibrate",
+            "prompt", "mcp", "trace", "trace capture", "trace profile", "bench", "bench serve", "bench decode", "doctor")
 
 
 def entry(op: Op) -> str:
