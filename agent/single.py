@@ -35,6 +35,7 @@ def judge_flow(flow: FlowText, campaign: Campaign, ready: Ready, archive: Archiv
             open_round = known.round if known is not None else 1 + max(one.round for one in archive.candidates(campaign.name))
             candidate = loop.single(Draft(campaign=campaign.name, round=open_round, slot=0 if known is None else known.slot,
                                           name=name, flow=record, point=campaign.point, author="person"), refusal)
+            archive.set_state(campaign.name, "finished")
         finally:
             loop.account()
     return entry(archive, candidate.id)
@@ -55,6 +56,7 @@ def judge_bundle(bundle: Bundle, archive: Archive, watch: Watch) -> Entry:
             flow = flow_record(bundle.manifest.name, bundle.source, bundle.graph)
             candidate = loop.single(Draft(campaign=campaign.name, round=1, slot=0, name=bundle.manifest.name, flow=flow,
                                           point=bundle.point, author=bundle.manifest.author))
+            archive.set_state(campaign.name, "finished")
         finally:
             loop.account()
     return entry(archive, candidate.id)

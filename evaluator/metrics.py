@@ -65,8 +65,8 @@ def of_dense(stage: str, rows: Sequence[Row], dense: Sequence[Row]) -> Estimate 
 
 
 def truncated(rows: Sequence[Row]) -> float | None:
-    """The share of answers that ran into the limit of new tokens."""
-    ends = [row.data["finish"] == "length" for row in rows if "finish" in row.data]
+    """The share of answers that ran into the limit of new tokens and are not right: some tasks end there."""
+    ends = [row.data["finish"] == "length" and row.exact < 1 for row in rows if "finish" in row.data]
     return float(np.mean(ends)) if ends else None
 
 

@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise                         # one of our own: a fault of ours
         _refuse(MissingExtra(f"{library} is not installed", hint='pip install "vortex-platform[eval]"'), words)
     except KeyboardInterrupt:
+        print("stopped; what was written stays", file=sys.stderr)
         sys.exit(130)
 
 

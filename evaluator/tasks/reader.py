@@ -8,6 +8,8 @@ from vortex.config import OperatingPoint
 if TYPE_CHECKING:
     from vortex.serving.checkpoint import Checkpoint, ModelTokenizer
 
+SPELLED = 0.8                         # of the letters and digits: a chat template's marks are not given back
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -34,6 +36,11 @@ class Reader:
     def count(self, text: str) -> int:
         """Tokens of a prompt."""
         return len(self.tokenizer.encode(text))
+
+    def spells(self, text: str) -> bool:
+        """Does the tokenizer give back what was written, but for marks of a chat? One with a fixed list of words may not."""
+        given, written = self.tokenizer.decode(self.tokenizer.encode(text)), sum(map(str.isalnum, text))
+        return sum(map(str.isalnum, given)) >= SPELLED * written
 
     def chat(self, text: str) -> str:
         """The prompt that asks `text` of the model through its chat template, up to its answer. Raises ModelError."""

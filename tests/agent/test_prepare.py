@@ -10,6 +10,7 @@ from agent.crew import Crew
 from agent.exams import CONFIRM, exam
 from agent.opening import hold_to
 from agent.prepare import prepare
+from evaluator.tasks.reader import Reader
 from search.store.archive import open_archive
 from tests.agent.test_cli import vortex
 from tests.tasks.test_fixed import lines, problems
@@ -45,10 +46,17 @@ def test_missing_problems_end_the_command_before_anything_is_written(tmp_path: P
     assert not (tmp_path / "made.db").exists()
 
 
+def test_problems_that_the_model_cannot_read_are_refused() -> None:
+    with pytest.raises(CampaignError, match="tokenizer mismatch: probe cannot spell the problems of math:small"):
+        prepare(campaign(temperature=0.6))
+
+
 @pytest.mark.parametrize(("changes", "refused"), [
     ({}, True), ({"temperature": 0.6}, False), ({"tasks": ["multikey-512-full"]}, False), ({"tasks": ["file:{many}"]}, False),
 ])
-def test_an_exam_that_would_see_what_the_search_saw_is_refused(tmp_path: Path, changes: dict[str, Any], refused: bool) -> None:
+def test_an_exam_that_would_see_what_the_search_saw_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                               changes: dict[str, Any], refused: bool) -> None:
+    monkeypatch.setattr(Reader, "spells", lambda reader, text: True)       # the probe knows no sums
     many = lines(tmp_path / "many.jsonl", problems(120))
     made = campaign(**{name: [one.format(many=many) for one in value] if name == "tasks" else value
                        for name, value in changes.items()})
