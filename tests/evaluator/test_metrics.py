@@ -43,7 +43,8 @@ def test_drift_is_paired_by_problem() -> None:
 
 def test_shares_and_counts_are_of_the_rows_that_tell() -> None:
     rows = [row(score=0, finish="length", grade={"box": False}), row(repeat=4, finish="length"),
-            row(repeat=1, finish="stop", grade={"box": True, "judge": True}), row(repeat=2), row(repeat=3, score=0, grade={"fault": "empty"})]
+            row(repeat=1, finish="stop", grade={"box": True, "judge": True}), row(repeat=2),
+            row(repeat=3, score=0, grade={"fault": "empty"})]
     assert (metrics.truncated(rows), metrics.boxless(rows), metrics.doubts(rows)) == (1 / 3, 0.5, 1)
     assert metrics.faults(rows) == {"empty": 1}
     assert metrics.truncated([row()]) is None and metrics.boxless([row()]) is None
