@@ -53,6 +53,9 @@ def control_text(standing: Standing) -> str:
 
 
 def cells(candidate: Candidate, report: Report, stages: Sequence[str]) -> list[str]:
-    """One cell a stage that was run, in the order of the funnel."""
+    """One cell a stage up to the last that was run, in the order of the funnel."""
     found = {result.stage: stage_text(result) for result in report.results}
-    return [found[stage] for stage in stages if stage in found] if candidate.status is not Status.DUPLICATE else []
+    reached = max((place for place, stage in enumerate(stages, 1) if stage in found), default=0)
+    if candidate.status is Status.DUPLICATE:
+        return []
+    return [found.get(stage, "skipped") for stage in stages[:reached]]
