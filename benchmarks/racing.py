@@ -227,7 +227,7 @@ def main() -> None:
     if options.what == "tune":
         record("racing_tuning", 1, list(tune(options.replays)))
         return
-    pool, rules = recorded(), (Rule(), Rule(limit=0.1), Rule(limit=0.05))
+    pool, rules = recorded(), (Rule(), Rule(limit=0.1))
     found = {}
     for rule in rules:
         pairs = [replay(pool, seed, rule) for seed in range(options.replays)]
