@@ -57,7 +57,7 @@ def test_a_gpu_is_asked_of_its_roofline_even_where_rows_are_known() -> None:
 
 def test_confirm_counts_what_it_repeats_and_resolves_more() -> None:
     found = lines(estimate_device(campaigns.load("full"), NOTHING))
-    assert found["confirm"].rows == 4 * 128 + 20
+    assert found["confirm"].rows == 4 * 80 + 20
     assert found["confirm"].candidates < found["retrieval"].candidates
     assert found["confirm"].resolves is not None and found["retrieval"].resolves is not None
     assert found["confirm"].resolves < found["retrieval"].resolves

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.claims import Claim, Direction, Prediction
 from agent.verdict import MIRRORED, Change, Ruling, Verdict, change, improved, ruled, verdict
-from evaluator.report import Estimate, Report, StageResult, Status
+from evaluator.report import UNMEASURED, Estimate, Report, StageResult, Status
 from search.candidate import Entry
 from tests.agent.ideas import control, failed, idea
 
@@ -95,7 +95,7 @@ def test_a_wide_interval_decides_nothing() -> None:
 ])
 def test_what_fails_proves_nothing_but_a_gate_does(status: Status, said: Ruling) -> None:
     low = Estimate(value=0.1, low=0.05, high=0.15, count=200)
-    end = StageResult(stage="retrieval", status=status, code="below-gate", metrics={"retrieval": low})
+    end = StageResult(stage="retrieval", status=status, code="below-gate", metrics={} if status in UNMEASURED else {"retrieval": low})
     ours = failed(3, status=status)
     ours = Entry(candidate=ours.candidate, report=Report(results=(end,)))
     found = verdict(Claim(mechanism="m", prediction=(Prediction("accuracy", "up"),)), ours, control())

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -164,11 +164,12 @@ def machines() -> Iterator[Any]:
 
 
 def trial(evaluations: int, seed: int, room: Path, every: int) -> Tally:
-    """Judges that many candidates, drawn by their shares, in the midst of a storm with a blow to about `every` of them.
-    `room/disk` is a small disk, or a full one."""
+    """Judges that many candidates, one of each kind and the others drawn by their shares, in the midst of a storm with a blow
+    to about `every` of them. `room/disk` is a small disk, or a full one."""
     mark = os.environ[MARK] = uuid.uuid4().hex
     rng, lock, started = random.Random(seed), threading.Lock(), time.monotonic()
-    kinds: Sequence[str] = rng.choices(list(SHARES), list(SHARES.values()), k=evaluations)
+    kinds = [*SHARES, *rng.choices(list(SHARES), list(SHARES.values()), k=evaluations - len(SHARES))]
+    rng.shuffle(kinds)
     tally = Tally(evaluations, kinds=dict(Counter(kind or "plain" for kind in kinds)))
     settings = ClusterSettings(memory_bytes=256 << 20, load_s=60.0, silent_s=5.0)
     with machines() as made:

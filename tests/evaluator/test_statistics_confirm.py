@@ -162,11 +162,11 @@ def test_power_is_as_promised(study: power.Study) -> None:
 
 
 def test_racing_spares_problems_and_keeps_what_is_confirmed() -> None:
-    pairs = [racing.replay(racing.made(np.random.default_rng(seed), count=20), seed, racing.Rule(), 20) for seed in range(2)]
-    found = racing.summary(pairs)
+    pools = [racing.made(np.random.default_rng(seed), count=20) for seed in range(2)]
+    found = racing.summary([racing.replay(pool, seed, racing.Rule(), 20) for seed, pool in enumerate(pools)], pools)
     assert found["spent_median"] < 0.7
     assert found["kept"] >= 0.8
     assert found["confirmed"] > 1
-    never = [racing.replay(racing.made(np.random.default_rng(1), count=10), 1, racing.Rule(limit=0.0), 10)]
-    assert racing.summary(never)["spent_median"] == 1
-    assert racing.summary(never)["kept"] == 1
+    few = racing.made(np.random.default_rng(1), count=10)
+    never = racing.summary([racing.replay(few, 1, racing.Rule(limit=0.0), 10)], [few])
+    assert (never["spent_median"], never["kept"], never["added"]) == (1, 1, 0)
