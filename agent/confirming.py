@@ -15,8 +15,8 @@ from evaluator.funnel import Book, Funnel, Work
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Context, Rival
 from evaluator.stages.audit import NAME as AUDIT
-from evaluator.stages.confirm import ConfirmStage
-from evaluator.statistics import CONFIRM_STAGE
+from evaluator.stages.confirm import ConfirmStage, Waiting, in_turn
+from evaluator.statistics import CONFIRM_STAGE, speed
 from search.candidate import EXAMS, Candidate, Entry, without_exams
 from search.store.archive import Archive
 from vortex.errors import CampaignError
@@ -102,9 +102,9 @@ class Exam:
         return [(entries[id].candidate, attempt) for id, attempt in made.items() if id in entries]
 
     def _worth_it(self, entries: Mapping[int, Entry], made: Mapping[int, int]) -> list[int]:
-        """By the search's own rows: the most promising first, as many as are left."""
+        """By the search's own rows, in the order of their attempts."""
         seen = [without_exams(entry) for entry in entries.values()]
-        standing, chances = rivals(seen), []
+        standing, waiting = rivals(seen), []
         for entry in seen:
             one = entry.candidate
             if one.tier == "control" or one.status is not Status.OK or one.id in made:
@@ -112,8 +112,8 @@ class Exam:
             others = tuple(rival for rival in standing if rival.id != one.id)
             context = Context(point=one.point, graph=one.flow.graph, own=entry.by_stage, rivals=others)
             if not self.stage.skip(context):
-                chances.append((-self.stage.chance(entry.by_stage, others), one.id))
-        return [id for _, id in sorted(chances)][:max(0, self.stage.settings.most - len(made))]
+                waiting.append(Waiting(one.id, self.stage.chance(entry.by_stage, others), speed(entry.by_stage).value))
+        return [one.id for one in in_turn(waiting, self.stage.settings.most - len(made))]
 
     def _open(self, candidate: Candidate) -> bool:
         """Whether it has this exam before it, and has failed no other."""

@@ -24,7 +24,7 @@ from simulated import confirm_rows, rival, timings
 
 from evaluator.report import Row, RowsByStage
 from evaluator.stage import Context, Rival
-from evaluator.stages.confirm import ConfirmSettings, ConfirmStage
+from evaluator.stages.confirm import ConfirmSettings, ConfirmStage, Waiting, in_turn
 from evaluator.statistics import RUN_SPREAD, SPEED_FLOOR, accuracy, chance_on_frontier, speed
 from vortex import flows
 from vortex.compiler.front import load
@@ -131,14 +131,15 @@ def _campaign(pool: Sequence[Recorded], order: Mapping[str, int], timed: Mapping
 
 def _examined(standard: Rival, whole: Sequence[Rival], standing: Sequence[Rival],
               fresh: Mapping[str, Sequence[Row]]) -> frozenset[str]:
-    """The most promising first (agent/exams.py); each is compared with dense and with what was confirmed before it."""
-    waiting = []
+    """As agent/confirming.py does: each is compared with dense and with what was confirmed before it."""
+    flows, waiting = {one.id: one for one in whole}, []
     for one in whole:
         others = tuple(other for other in standing if other.id != one.id)
         if not ConfirmStage(SETTINGS).skip(Context(point=POINT, graph=GRAPH, own=one.rows, rivals=others)):
-            waiting.append((-ConfirmStage(SETTINGS).chance(one.rows, others), one.id, one))
+            waiting.append(Waiting(one.id, ConfirmStage(SETTINGS).chance(one.rows, others), speed(one.rows).value))
     passed = [standard]
-    for attempt, (_, _, one) in enumerate(sorted(waiting, key=lambda item: item[:2])[:SETTINGS.most], 1):
+    for attempt, turn in enumerate(in_turn(waiting, SETTINGS.most), 1):
+        one = flows[turn.id]
         context = Context(point=POINT, graph=GRAPH, own=one.rows, rivals=tuple(passed))
         if ConfirmStage(SETTINGS, attempt=attempt).result(fresh[one.name], context).facts["confirmed"]:
             passed.append(rival(one.id, one.name, "confirmed", one.rows, fresh[one.name]))

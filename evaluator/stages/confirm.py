@@ -2,7 +2,7 @@
 
 Problems come from a secret seed, which the loop hands in; their ids and rows do not tell it, and it does not travel.
 """
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Any, TypeAlias
@@ -39,6 +39,22 @@ class ConfirmSettings(StageSettings):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     most: Annotated[int, Field(ge=1)] = 16
     every: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A candidate that is worth an exam, by the search's own rows."""
+
+    id: int
+    chance: float
+    speed: float
+
+
+def in_turn(waiting: Iterable[Waiting], places: int) -> list[Waiting]:
+    """The most promising, the fastest of them first: one that comes later is slower, so it passes by its accuracy over all
+    that passed before, and who else waits changes little of who passes."""
+    best = sorted(waiting, key=lambda one: (-one.chance, one.id))[:max(0, places)]
+    return sorted(best, key=lambda one: (-one.speed, one.id))
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,8 @@ def test_a_wide_interval_decides_nothing() -> None:
     (Status.REJECTED, N), (Status.NUMERICS, N), (Status.HACK, N), (Status.TIMEOUT, N), (Status.GATE, R), (Status.STOPPED, R),
 ])
 def test_what_fails_proves_nothing_but_a_gate_does(status: Status, said: Ruling) -> None:
-    low = Estimate(value=0.1, low=0.05, high=0.15, count=200)
-    end = StageResult(stage="retrieval", status=status, code="below-gate", metrics={} if status in UNMEASURED else {"retrieval": low})
+    metrics = {} if status in UNMEASURED else {"retrieval": Estimate(value=0.1, low=0.05, high=0.15, count=200)}
+    end = StageResult(stage="retrieval", status=status, code="below-gate", metrics=metrics)
     ours = failed(3, status=status)
     ours = Entry(candidate=ours.candidate, report=Report(results=(end,)))
     found = verdict(Claim(mechanism="m", prediction=(Prediction("accuracy", "up"),)), ours, control())

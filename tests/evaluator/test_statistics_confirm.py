@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from evaluator import statistics
 from evaluator.report import Row, RowsByStage
+from evaluator.stages.confirm import Waiting, in_turn
 from evaluator.statistics.confirm import level_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -170,3 +171,14 @@ def test_racing_spares_problems_and_keeps_what_is_confirmed() -> None:
     few = racing.made(np.random.default_rng(1), count=10)
     never = racing.summary([racing.replay(few, 1, racing.Rule(limit=0.0), 10)], [few])
     assert (never["spent_median"], never["kept"], never["added"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(("waiting", "places", "turns"), [
+    ([], 3, []), ([(1, 0.9, 2.0)], 0, []), ([(1, 0.9, 2.0)], -1, []),
+    ([(1, 0.9, 2.0), (2, 0.3, 5.0), (3, 1.0, 3.0)], 3, [2, 3, 1]),
+    ([(1, 0.9, 2.0), (2, 0.3, 5.0), (3, 1.0, 3.0)], 2, [3, 1]),               # by chance who, by speed when
+    ([(2, 0.5, 2.0), (1, 0.5, 2.0), (3, 0.5, 2.0)], 2, [1, 2]),
+])
+def test_the_most_promising_take_the_exam_the_fastest_first(waiting: list[tuple[int, float, float]], places: int,
+                                                           turns: list[int]) -> None:
+    assert [one.id for one in in_turn([Waiting(*one) for one in waiting], places)] == turns
