@@ -7,7 +7,7 @@ from hashlib import blake2b
 from itertools import zip_longest
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from evaluator import guard, metrics, statistics
 from evaluator.report import Estimate, Row, StageResult, Status
@@ -48,6 +48,14 @@ class AccuracySettings(StageSettings):
     gate: str = ""
     race: Annotated[float, Field(ge=0, lt=1)] = 0.0
     chunk: Count = 32                                                  # answers that the engine works on at a time
+
+    @field_validator("caps")
+    @classmethod
+    def _cutting(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        most = info.data.get("max_new_tokens")
+        if most and max(value, default=0) >= most:
+            raise ValueError(f"{max(value)} cuts nothing where answers end at max_new_tokens = {most}")
+        return value
 
 
 @dataclass(frozen=True)

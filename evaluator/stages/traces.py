@@ -145,7 +145,8 @@ def make(settings: Mapping[str, Any]) -> TracesStage:
     found = read_settings(NAME, TracesSettings, settings)
     for task in found.tasks:
         find_task(task)
-    if found.control not in flows.names():
-        raise CampaignError(f"stage {NAME}: there is no built-in flow {found.control}",
-                            hint=f"Known: {', '.join(flows.names())}.")
+    known = [name for name in flows.names() if name not in flows.CONTROLS]
+    if found.control not in known:
+        raise CampaignError(f"stage {NAME}: {found.control} is no built-in algorithm that flows could be compared with",
+                            hint=f"Known: {', '.join(known)}.")
     return TracesStage(found)

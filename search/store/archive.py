@@ -3,7 +3,7 @@ import json
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from evaluator.report import Report, Row, StageResult, Status
 from search.candidate import DENSE, EXAMS, Candidate, Draft, Entry, Tier, without_exams
 from search.store.book import CandidateBook
 from search.store.connect import check_file, make_engine, place_of
+from search.store.contents import by_digest, content_id
 from search.store.convert import (
     CampaignRecord,
     Event,
@@ -217,6 +218,19 @@ class Archive:
         with self.database.read() as session:
             found = session.scalars(query.where(CampaignRow.name == campaign).order_by(EventRow.id))
             return tuple(event_of(row) for row in found)
+
+    # numbers of parameters that no candidate has asked for yet
+
+    def keep(self, contents: Mapping[str, bytes]) -> None:
+        """Once each, by digest."""
+        with self.database.write() as session:
+            for digest, data in contents.items():
+                content_id(session, digest, data)
+
+    def contents(self, digests: Collection[str]) -> Mapping[str, bytes]:
+        """Those of them that are kept."""
+        with self.database.read() as session:
+            return by_digest(session, digests)
 
     # calls of language models, and notes
 

@@ -1,6 +1,6 @@
 """The numbers of parameters: each content is kept once, by its digest, whichever flows ask for it."""
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -11,14 +11,25 @@ from search.store.tables import ContentRow, FlowContentRow
 def keep(session: Session, flow_id: int, contents: Mapping[str, bytes]) -> None:
     """Writes what is not there yet, and which of it the flow asks for."""
     for digest, data in sorted(contents.items()):
-        found = session.scalar(select(ContentRow.id).filter_by(digest=digest))
-        if found is None:
-            row = ContentRow(digest=digest, data=data)
-            session.add(row)
-            session.flush()
-            found = row.id
-        session.add(FlowContentRow(flow_id=flow_id, content_id=found))
+        session.add(FlowContentRow(flow_id=flow_id, content_id=content_id(session, digest, data)))
     session.flush()
+
+
+def content_id(session: Session, digest: str, data: bytes) -> int:
+    """The row of it, written where there is none."""
+    found = session.scalar(select(ContentRow.id).filter_by(digest=digest))
+    if found is None:
+        row = ContentRow(digest=digest, data=data)
+        session.add(row)
+        session.flush()
+        found = row.id
+    return found
+
+
+def by_digest(session: Session, digests: Collection[str]) -> Mapping[str, bytes]:
+    """Those that are kept."""
+    rows = session.execute(select(ContentRow.digest, ContentRow.data).where(ContentRow.digest.in_(digests)))
+    return dict(rows.tuples().all())
 
 
 def contents_of(session: Session, flows: "Select[int]", known: dict[str, bytes]) -> Mapping[int, Mapping[str, bytes]]:

@@ -1,5 +1,6 @@
 """Rounds with models: shared by weight, written down, replayed after a kill, and left by those that have nothing to give."""
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -15,6 +16,7 @@ from search.store.archive import Archive, open_archive
 from tests.agent.asking import Model, campaign, quick, rounds
 from vortex.config import OperatingPoint
 from vortex.errors import BudgetSpent, CallError, KeyRefused, Unavailable
+from vortex.ir import Parameter
 
 
 @pytest.fixture
@@ -124,6 +126,17 @@ def test_what_was_written_of_a_round_is_read_as_it_was(archive: Archive) -> None
     assert share.proposals == tuple(found)
     kept, told = (one[0].refusal for one in (share.proposals, found))
     assert kept is not None and told is not None and (kept.message, kept.hint) == (told.message, told.hint)
+
+
+def test_the_numbers_that_proposals_ask_for_are_read_as_they_were(archive: Archive) -> None:
+    made = campaign(ONE_SHOT)
+    one, = rounds(made, archive, {"one-shot": Model()}).propose(1, 1)
+    learned = [Parameter("learned.safetensors", key, (1, 2), key * 8, key.encode() * 8) for key in ("8", "9")]
+    given = tuple(replace(one, parameters=tuple(learned[:count])) for count in (1, 2, 0))
+    written.write(archive, made.name, 2, [written.Share("one-shot", 3, given)])
+    share, = written.read(archive, made.name, 2) or ()
+    assert share.proposals == given
+    assert [[p.data for p in one.parameters] for one in share.proposals or ()] == [[b"8" * 8], [b"8" * 8, b"9" * 8], []]
 
 
 def test_a_round_without_models_writes_nothing(archive: Archive) -> None:
