@@ -53,7 +53,7 @@ class AccuracySettings(StageSettings):
     @classmethod
     def _cutting(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         most = info.data.get("max_new_tokens")
-        if most and max(value, default=0) >= most:
+        if most and max(value, default=0) > most:
             raise ValueError(f"{max(value)} cuts nothing where answers end at max_new_tokens = {most}")
         return value
 

@@ -145,8 +145,8 @@ def make(settings: Mapping[str, Any]) -> TracesStage:
     found = read_settings(NAME, TracesSettings, settings)
     for task in found.tasks:
         find_task(task)
-    known = [name for name in flows.names() if name not in flows.CONTROLS]
+    known = [name for name in flows.names() if name != "dense"]
     if found.control not in known:
-        raise CampaignError(f"stage {NAME}: {found.control} is no built-in algorithm that flows could be compared with",
+        raise CampaignError(f"stage {NAME}: {found.control} is no built-in flow that loses something",
                             hint=f"Known: {', '.join(known)}.")
     return TracesStage(found)

@@ -222,7 +222,7 @@ def test_a_small_task_that_is_solved_can_save_what_a_large_one_lost(two: str) ->
     ({"tasks": []}, "no default one", "vortex tasks"), ({"tasks": ["math:smal"]}, "no set", "small"),
     ({"tasks": ["file:a/x.jsonl", "file:b/x.jsonl"]}, "task file:x stands 2 times", ""),
     ({"race": 1}, "race", ""), ({"seed": 1 << 32}, "seed", ""), ({"race": -0.1}, "race", ""),
-    ({"repeat": 2}, "no setting repeat", "repeats"), ({"max_new_tokens": 8, "caps": [4, 8]}, "caps: 8 cuts nothing", "(4, 8)"),
+    ({"repeat": 2}, "no setting repeat", "repeats"), ({"max_new_tokens": 8, "caps": [4, 9]}, "caps: 9 cuts nothing", "[4, 9]"),
 ])
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], why: str, hint: str) -> None:
     with pytest.raises(CampaignError, match=why) as refusal:

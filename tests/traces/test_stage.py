@@ -66,8 +66,8 @@ def test_engines_that_cannot_be_led_skip_it_with_the_reason(engine: str, reject:
 
 @pytest.mark.parametrize(("settings", "said"), [
     ({"reject": {"speed": 2}}, "speed is no proxy"), ({"reject": {}}, "nothing is no proxy"),
-    ({"reject": {"kl": 0}}, "greater than 0"), ({"control": "best"}, "best is no built-in algorithm"),
-    ({"control": "dense"}, "dense is no built-in algorithm"),
+    ({"reject": {"kl": 0}}, "greater than 0"), ({"control": "best"}, "best is no built-in flow"),
+    ({"control": "dense"}, "dense is no built-in flow"),
     ({"tasks": ["nope"]}, "nope"), ({"bytes": "half"}, "equal"),
 ])
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], said: str) -> None:
