@@ -42,7 +42,8 @@ GRAPH = load(_SOURCE, str(_PATH), Geometry(16, 32, 2))
 
 @dataclass(frozen=True)
 class Rule:
-    """Looks after `first` problems and then every `block`; stops below `limit`. A limit of 0 never stops."""
+    """Looks after `first` problems and then every `block`; stops below `limit` times the share that is left. A limit of 0
+    never stops."""
 
     limit: float = 0.2
     first: int = 8
@@ -66,9 +67,10 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Ended:
-    """A campaign: problems answered, flows confirmed, and those on its last frontier by their means."""
+    """A campaign: problems answered, flows that took the exam, flows confirmed, and those on its last frontier by their means."""
 
     answered: int
+    examined: int
     confirmed: frozenset[str]
     frontier: frozenset[str]
 
@@ -125,25 +127,25 @@ def _campaign(pool: Sequence[Recorded], order: Mapping[str, int], timed: Mapping
         if used == len(rows):
             whole.append(rival(id, flow.name, "provisional", own, ()))
             standing = _frontier([*standing, whole[-1]])
-    confirmed = _examined(standard, whole, standing, fresh)
-    return Ended(answered, confirmed, frozenset(one.name for one in standing if one.tier != "control"))
+    examined, confirmed = _examined(standard, whole, standing, fresh)
+    return Ended(answered, examined, confirmed, frozenset(one.name for one in standing if one.tier != "control"))
 
 
 def _examined(standard: Rival, whole: Sequence[Rival], standing: Sequence[Rival],
-              fresh: Mapping[str, Sequence[Row]]) -> frozenset[str]:
+              fresh: Mapping[str, Sequence[Row]]) -> tuple[int, frozenset[str]]:
     """As agent/confirming.py does: each is compared with dense and with what was confirmed before it."""
     flows, waiting = {one.id: one for one in whole}, []
     for one in whole:
         others = tuple(other for other in standing if other.id != one.id)
         if not ConfirmStage(SETTINGS).skip(Context(point=POINT, graph=GRAPH, own=one.rows, rivals=others)):
             waiting.append(Waiting(one.id, ConfirmStage(SETTINGS).chance(one.rows, others), speed(one.rows).value))
-    passed = [standard]
-    for attempt, turn in enumerate(in_turn(waiting, SETTINGS.most), 1):
+    turns, passed = in_turn(waiting, SETTINGS.most), [standard]
+    for attempt, turn in enumerate(turns, 1):
         one = flows[turn.id]
         context = Context(point=POINT, graph=GRAPH, own=one.rows, rivals=tuple(passed))
         if ConfirmStage(SETTINGS, attempt=attempt).result(fresh[one.name], context).facts["confirmed"]:
             passed.append(rival(one.id, one.name, "confirmed", one.rows, fresh[one.name]))
-    return frozenset(one.name for one in passed[1:])
+    return len(turns), frozenset(one.name for one in passed[1:])
 
 
 def _raced(rows: Sequence[Row], timed: Sequence[Row], rivals: Sequence[Rival], rule: Rule) -> tuple[int, RowsByStage]:
@@ -151,7 +153,7 @@ def _raced(rows: Sequence[Row], timed: Sequence[Row], rivals: Sequence[Rival], r
     looks = range(rule.first, len(rows), rule.block) if rule.limit else ()
     for look in looks:
         own = _by_stage((*rows[:look], *timed))
-        if chance_on_frontier(own, rivals, len(rows)) < rule.limit:
+        if chance_on_frontier(own, rivals, len(rows)) < rule.limit * (1 - look / len(rows)):
             return look, own
     return len(rows), _by_stage((*rows, *timed))
 
@@ -200,7 +202,8 @@ def summary(pairs: Sequence[tuple[Ended, Ended]], pools: Sequence[Sequence[Recor
     confirmed = sum(len(full.confirmed) for full, _ in pairs)
     frontier = sum(len(full.frontier) for full, _ in pairs)
     return {"spent_median": float(np.median(spent)), "spent_p90": float(np.quantile(spent, 0.9)),
-            "confirmed": confirmed / len(pairs),
+            "confirmed": confirmed / len(pairs), "examined": sum(raced.examined for _, raced in pairs) / len(pairs),
+            "examined_in_full": sum(full.examined for full, _ in pairs) / len(pairs),
             "kept": sum(len(full.confirmed & raced.confirmed) for full, raced in pairs) / max(1, confirmed),
             "kept_as_good": kept_as_good / max(1, confirmed), "added_worse": worse,
             "added": sum(len(raced.confirmed - full.confirmed) for full, raced in pairs),
@@ -228,7 +231,7 @@ def main() -> None:
     if options.what == "tune":
         record("racing_tuning", 1, list(tune(options.replays)))
         return
-    pool, rules = recorded(), (Rule(), Rule(limit=0.1))
+    pool, rules = recorded(), (Rule(), Rule(limit=0.1), Rule(limit=0.3))
     found = {}
     for rule in rules:
         pairs = [replay(pool, seed, rule) for seed in range(options.replays)]

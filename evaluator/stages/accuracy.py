@@ -32,7 +32,8 @@ class AccuracySettings(StageSettings):
     """`samples` problems of each of `tasks` (see evaluator/tasks/door.py), drawn from `seed`; `gate` is a sentence, see Gate.
 
     Each problem is asked `repeats` times. `thinking` is asked of models that have the two modes. Answers are scored as
-    well as if cut at each of `caps` tokens. A candidate whose chance to reach the frontier falls under `race` is stopped.
+    well as if cut at each of `caps` tokens. A candidate whose chance to reach the frontier falls under `race` times the share
+    of answers that are left is stopped.
     """
 
     tasks: Tasks
@@ -158,7 +159,7 @@ class AccuracyStage(Usual):
             return (Status.GATE if whole else Status.STOPPED), "below-gate", self._below(rows, context)
         if not whole:
             return Status.STOPPED, "no-chance", (f"{self.name} {found:.3f} over {len(rows)} of {self._total(context.point)} "
-                                                 f"answers: its chance of the frontier is under {self.settings.race:g}")
+                                                 f"answers: too small a chance of the frontier to answer the rest")
         return Status.OK, "", ""
 
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
@@ -193,7 +194,8 @@ class AccuracyStage(Usual):
         return best < threshold - 1e-9
 
     def _lost(self, rows: Sequence[Row], context: Context) -> bool:
-        """Asked after whole chunks alone: within one, short answers come first. Without speeds there is no race."""
+        """Asked after whole chunks alone: within one, short answers come first. Without speeds there is no race. The limit
+        falls with the share of answers that are left, as to stop then spares as much less."""
         own, left = self.settings, self._total(context.point) - len(rows)
         timed = statistics.SPEED_STAGE in context.own
         if not own.race or context.is_dense or context.control or not timed or not left or len(rows) % own.chunk:
@@ -201,7 +203,8 @@ class AccuracyStage(Usual):
         before = [row for stage in statistics.ACCURACY_STAGES for row in context.own.get(stage, ())]
         total = {task: len(scores) for task, scores in statistics.scores_by_task(before).items()}
         total |= {f"{self.name}/{find_task(task).name}": len(samples) for task, samples in self._samples(context.point).items()}
-        return statistics.chance_on_frontier({**context.own, self.name: rows}, context.rivals, total) < own.race
+        rest = left / own.repeats / sum(total.values())
+        return statistics.chance_on_frontier({**context.own, self.name: rows}, context.rivals, total) < own.race * rest
 
     def _total(self, point: OperatingPoint) -> int:
         return self.settings.repeats * sum(map(len, self._samples(point).values()))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluator import statistics
 from evaluator.report import Row, Status
 from evaluator.stage import Answered, Context, Rival
 from evaluator.stages import make_stage
@@ -163,6 +164,16 @@ def test_a_lost_race_ends_after_a_whole_chunk() -> None:
     result = made.result(lost[:8], context)
     assert (result.status, result.code) == (Status.STOPPED, "no-chance")
     assert "8 of 20 answers" in result.message
+
+
+def test_the_less_is_left_the_less_a_race_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chance of .1 is under .2 times the share that is left while more than half is left; other stages' answers count."""
+    monkeypatch.setattr(statistics, "chance_on_frontier", lambda own, rivals, total: 0.1)
+    made, half = stage(repeats=2, chunk=4, race=0.2), [replace(row, stage="chain") for row in rows_of(stage(repeats=1))]
+    rows = rows_of(made)
+    assert [made.hopeless(rows[:n], _race(made)) for n in (4, 8, 12, 16)] == [True, True, False, False]
+    later = _race(made, own={"speed": _speed(1.0), "chain": half})
+    assert [made.hopeless(rows[:n], later) for n in (4, 8, 12, 16)] == [False] * 4
 
 
 @pytest.mark.parametrize("changes", [{"control": True}, {"graph": None}, {"own": {}}, {"rivals": []}])
