@@ -1,15 +1,14 @@
 """`vortex bench serve`: a server under load, dense against a flow; `vortex bench decode`: decode steps over batch and context."""
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, TypeAlias
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
+from agent.cli.bar import bar_of
 from agent.cli.bench_server import is_address, running, serving
 from agent.cli.bench_text import grid_record, grid_text, load_record, load_text, rate_text
 from agent.cli.cost import numbers
@@ -73,7 +72,7 @@ def serve(  # noqa: PLR0913  # an option each
         asked, graph, traffic = asked_of(server.model, server.ranks)
         duel = Duel(url=server.url, ask=server.ask, graph=graph, point=asked.point, traffic=traffic,
                     slo=Slo(ttft_s=slo_ttft, tpot_s=slo_tpot), rounds=rounds, warm=warm)
-        with _bar(json, requests * len(order(rounds))) as bar:
+        with bar_of(json, requests * len(order(rounds))) as bar:
             def shown(turn: int, side: Side, ended: int) -> None:
                 if bar is not None:
                     bar.update(bar.task_ids[0], completed=turn * requests + ended,
@@ -116,7 +115,7 @@ def decode(  # noqa: PLR0913  # an option each
     started, cells = _engine(engine, shapes, steps), list[Cell]()
     try:
         started.start(model)
-        with _bar(json, len(shapes) * (rounds + 1) * len(sides)) as bar:
+        with bar_of(json, len(shapes) * (rounds + 1) * len(sides)) as bar:
             for number, shape in enumerate(shapes):
                 base = number * (rounds + 1) * len(sides)
                 cells.append(measure(started, sides, shape, steps=steps, rounds=rounds, watch=partial(_step, bar, shape, base)))
@@ -162,15 +161,6 @@ def _lines(cells: Sequence[Cell]) -> Mapping[tuple[str, int], Sequence[tuple[int
     return lines
 
 
-def _bar(json: bool, total: int) -> AbstractContextManager[Progress | None]:
-    """On stderr, where that is a terminal."""
-    console = Console(stderr=True, highlight=False)
-    if json or not console.is_terminal:
-        return nullcontext()
-    bar = Progress(BarColumn(bar_width=40), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=console,
-                   transient=True)
-    bar.add_task("", total=total)
-    return bar
 
 
 def _range(text: str) -> tuple[int, int]:

@@ -1,12 +1,10 @@
 """`vortex trace capture`: queries, keys and values of dense runs on disk; `vortex trace profile`: where their attention lies."""
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agent.cli.bar import bar_of
 from agent.cli.options import Json
 from agent.cli.text import to_json
 from agent.cli.trace_text import captured_text, profile_text, size_text
@@ -72,7 +70,7 @@ def _write(to: Path, manifest: "Manifest", point: OperatingPoint, prompts: list[
     engine = make_engine(point.engine)
     engine.start(point.model)
     try:
-        with _bar(json, len(prompts)) as bar:
+        with bar_of(json, len(prompts)) as bar:
             for one in store.write(to, manifest, captured(engine, point, prompts, manifest.steps)):
                 if bar is not None:
                     bar.update(bar.task_ids[0], advance=1, description=one.id)
@@ -129,14 +127,3 @@ def _steps(text: str) -> Steps:
     if not text.isdecimal() or not int(text):
         raise PointError(f"--steps {text}", hint="A number from 1, or `every`.")
     return int(text)
-
-
-def _bar(json: bool, total: int) -> AbstractContextManager[Progress | None]:
-    """On stderr, where that is a terminal."""
-    console = Console(stderr=True, highlight=False)
-    if json or not console.is_terminal:
-        return nullcontext()
-    bar = Progress(BarColumn(bar_width=40), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=console,
-                   transient=True)
-    bar.add_task("", total=total)
-    return bar

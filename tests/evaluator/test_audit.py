@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
-import torch
 
 from evaluator.cluster import LocalCluster
 from evaluator.funnel import Funnel, MemoryBook, Silent, Work
@@ -19,6 +18,7 @@ from vortex.ir import Geometry, Graph
 from vortex.serving.embedded.engine import EmbeddedEngine
 from vortex.serving.engine import Completion, Request
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 POINT = OperatingPoint(topk_ratio=0.125)
 SETTINGS = {"tasks": ["multikey-512-full", "vt-512-4hop"], "samples": 2, "said": 6}
 
@@ -26,15 +26,6 @@ SETTINGS = {"tasks": ["multikey-512-full", "vt-512-4hop"], "samples": 2, "said":
 def graph(name: str) -> Graph:
     _, text, path = flows.read(name)
     return load(text, path, Geometry(16, 64, 2))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small products on threads that other programs want as well take many times longer."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from vortex.config import OperatingPoint
 from vortex.ir import Geometry, Graph
 from vortex.serving.embedded.engine import EmbeddedEngine
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 POINT = OperatingPoint(topk_ratio=0.125)
 ACCURACY = {"tasks": ["multikey-512-full", "vt-512-4hop"], "samples": 4, "chunk": 4}
 
@@ -40,15 +41,6 @@ class Stubborn(EmbeddedEngine):
 
     def use(self, flow: Graph | None, point: OperatingPoint) -> None:
         super().use(graph("recent") if flow is not None else None, point)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small products on threads that other programs want as well take many times longer."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -4,21 +4,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.evaluator.cheats.shelf import SPEED, THROUGH, Cheat, confirmed, loaded, rows, served, shelf, tampered
 from tests.evaluator.cheats.texts import INNOCENT, body
 from vortex.serving.embedded.engine import EmbeddedEngine
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small products on threads that other programs want as well take many times longer."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def cheats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Cheat]]:
