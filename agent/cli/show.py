@@ -53,7 +53,8 @@ def _report(report: Report) -> str:
         return "Nothing was measured."
     rows = []
     for result in report.results:
-        facts = ", ".join(f"{k} {v}" for k, v in result.facts.items() if isinstance(v, int | float))
+        facts = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}"
+                          for k, v in result.facts.items() if isinstance(v, int | float))
         cell = f"{result.status}: {result.code}" if result.code else stage_text(result)
         rows.append((result.stage, cell, result.message.partition("\n")[0] or facts))
     return columns(rows)
