@@ -16,6 +16,7 @@ from evaluator.report import Row
 from evaluator.stage import Stage
 from evaluator.stages import make_stage
 from evaluator.stages.accuracy import AccuracyStage
+from evaluator.stages.confirm import ConfirmStage
 from evaluator.stages.speed import SpeedStage
 from evaluator.statistics.confirm import level_of
 from search.candidate import Entry
@@ -127,27 +128,28 @@ def _line(stage: Stage, campaign: Campaign, past: Past, chip: Chip | None, reach
     inner: Sequence[Stage] = getattr(stage, "inner", ()) or (stage,)
     found = [_seconds(one, campaign.point, past, chip) for one in inner]
     seconds = sum(one for one, _, _ in found)
-    alpha = level_of(1, stage.settings.alpha) if stage.name == statistics.CONFIRM_STAGE else 0.05  # type: ignore[attr-defined]
-    candidates = controls + reach * campaign.candidates
+    alpha = level_of(1, stage.settings.alpha) if isinstance(stage, ConfirmStage) else 0.05
+    tried = reach * campaign.candidates
+    candidates = controls + (min(tried, stage.settings.most) if isinstance(stage, ConfirmStage) else tried)
     return StageCost(stage=stage.name, rows=sum(rows for _, rows, _ in found), seconds=seconds, reach=reach,
                      candidates=candidates, hours=candidates * seconds / 3600, reach_from=reach_from,
                      seconds_from=", ".join(dict.fromkeys(source for _, _, source in found)),
-                     resolves=_resolves(inner, past, alpha))
+                     resolves=_resolves(inner, campaign.point, past, alpha))
 
 
-def _resolves(stages: Sequence[Stage], past: Past, level: float) -> float | None:
-    accurate = [stage.settings for stage in stages if isinstance(stage, AccuracyStage)]
+def _resolves(stages: Sequence[Stage], point: OperatingPoint, past: Past, level: float) -> float | None:
+    accurate = [stage for stage in stages if isinstance(stage, AccuracyStage)]
     if not accurate:
         return None
-    problems = sum(own.samples * len(own.tasks) for own in accurate)
+    problems = sum(sum(stage.sizes(point).values()) for stage in accurate)
     known = [row for stage in stages for row in past.dense.get(stage.name, ())]
-    return statistics.detectable(known or None, problems, min(own.repeats for own in accurate), level=level)
+    return statistics.detectable(known or None, problems, min(one.settings.repeats for one in accurate), level=level)
 
 
 def _seconds(stage: Stage, point: OperatingPoint, past: Past, chip: Chip | None) -> tuple[float, int, str]:
     """Seconds of one candidate on one device, its rows, and what the figure rests on."""
     if isinstance(stage, AccuracyStage):
-        rows = stage.settings.samples * len(stage.settings.tasks) * stage.settings.repeats
+        rows = sum(stage.sizes(point).values()) * stage.settings.repeats
         at_once = min(stage.settings.chunk, rows)
     elif isinstance(stage, SpeedStage):
         rows, at_once = len(stage.settings.batch) * len(stage.settings.context) * stage.settings.repeats, 1

@@ -10,9 +10,10 @@ rows; speeds are the recorded medians (without them what the bytes of a step pro
 import argparse
 import gzip
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,7 +26,7 @@ from simulated import confirm_rows, rival, timings
 from evaluator.report import Row, RowsByStage
 from evaluator.stage import Context, Rival
 from evaluator.stages.confirm import ConfirmSettings, ConfirmStage, Waiting, in_turn
-from evaluator.statistics import RUN_SPREAD, SPEED_FLOOR, accuracy, chance_on_frontier, speed
+from evaluator.statistics import ACCURACY_STAGES, RUN_SPREAD, SPEED_FLOOR, accuracy, chance_on_frontier, speed, task_of
 from vortex import flows
 from vortex.compiler.front import load
 from vortex.config import OperatingPoint
@@ -42,7 +43,7 @@ GRAPH = load(_SOURCE, str(_PATH), Geometry(16, 32, 2))
 
 @dataclass(frozen=True)
 class Rule:
-    """Looks after `first` problems and then every `block`; stops below `limit` times the share that is left. A limit of 0
+    """Looks after `first` problems of a stage and every `block`; stops below `limit` times the share that is left. A limit of 0
     never stops."""
 
     limit: float = 0.2
@@ -121,7 +122,7 @@ def _campaign(pool: Sequence[Recorded], order: Mapping[str, int], timed: Mapping
     standard = rival(0, "dense", "control", _by_stage((*dense.rows, *timed["dense"][0])), fresh["dense"])
     standing, whole, answered = [standard], [], 0
     for id, flow in enumerate(chosen, 1):
-        rows = sorted(flow.rows, key=lambda row: order[row.problem])
+        rows = sorted(flow.rows, key=lambda row: (ACCURACY_STAGES.index(row.stage), order[row.problem]))
         used, own = _raced(rows, timed[flow.name][0], standing, rule)
         answered += used
         if used == len(rows):
@@ -149,11 +150,14 @@ def _examined(standard: Rival, whole: Sequence[Rival], standing: Sequence[Rival]
 
 
 def _raced(rows: Sequence[Row], timed: Sequence[Row], rivals: Sequence[Rival], rule: Rule) -> tuple[int, RowsByStage]:
-    """How many of `rows` are answered before the flow stops or ends, and all rows at hand by then."""
-    looks = range(rule.first, len(rows), rule.block) if rule.limit else ()
+    """How many of `rows` are answered before the flow stops or ends, and all rows at hand by then. As AccuracyStage does."""
+    total, stages = Counter(map(task_of, rows)), Counter(row.stage for row in rows)
+    starts = accumulate(stages.values(), initial=0)
+    looks = [start + look for start, size in zip(starts, stages.values(), strict=False)
+             for look in range(rule.first, size, rule.block)] if rule.limit else []
     for look in looks:
         own = _by_stage((*rows[:look], *timed))
-        if chance_on_frontier(own, rivals, len(rows)) < rule.limit * (1 - look / len(rows)):
+        if chance_on_frontier(own, rivals, total) < rule.limit * (1 - look / len(rows)):
             return look, own
     return len(rows), _by_stage((*rows, *timed))
 
@@ -227,11 +231,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("tune", "report"))
     parser.add_argument("--replays", type=int, default=200)
+    parser.add_argument("--limits", type=float, nargs="*", default=[0.1, 0.2, 0.3])
     options = parser.parse_args()
     if options.what == "tune":
         record("racing_tuning", 1, list(tune(options.replays)))
         return
-    pool, rules = recorded(), (Rule(), Rule(limit=0.1), Rule(limit=0.3))
+    pool, rules = recorded(), tuple(Rule(limit=limit) for limit in options.limits)
     found = {}
     for rule in rules:
         pairs = [replay(pool, seed, rule) for seed in range(options.replays)]

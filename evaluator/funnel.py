@@ -120,9 +120,11 @@ class Funnel:
         return Report(results=tuple(results))
 
     def _context(self, stage: Stage, work: Work, book: Book) -> Context:
-        before = [one.name for one in self.stages[:self.stages.index(stage)]]
+        place = self.stages.index(stage)
+        own = {one.name: rows for one in self.stages[:place] if (rows := tuple(book.rows(one.name)))}
+        later = {task: count for one in self.stages[place + 1:] for task, count in one.sizes(work.point).items()}
         return Context(point=work.point, graph=work.graph, dense=tuple(book.dense(stage.name)), rivals=work.rivals,
-                       control=work.control, own={name: rows for name in before if (rows := tuple(book.rows(name)))})
+                       control=work.control, own=own, later=later)
 
     def _settle(self, stage: Stage, work: Work, context: Context, book: Book, watch: Watch) -> StageResult:
         if work.refusal is not None:

@@ -42,14 +42,16 @@ class Rival:
 class Context:
     """What a verdict may look at beside the rows; without a `graph` it is the dense control itself.
 
-    `dense` holds the rows of the dense control for the same stage, `own` the candidate's rows of the stages before.
-    `control`: it is measured to its end, whatever its chances.
+    `dense` holds the rows of the dense control for the same stage, `own` the candidate's rows of the stages before, `later`
+    the problems that accuracy is measured on in the stages behind, by task (see Stage.sizes). `control`: it is measured to
+    its end, whatever its chances.
     """
 
     point: OperatingPoint
     graph: Graph | None
     dense: Sequence[Row] = ()
     own: RowsByStage = field(default_factory=dict)
+    later: Mapping[str, int] = field(default_factory=dict)
     rivals: Sequence[Rival] = ()
     control: bool = False
 
@@ -91,7 +93,10 @@ class Stage(Protocol):
         """Driver, once all rows are there or the rest is hopeless: pure."""
 
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
-        """Driver, after each row: may the rest be spared? Then `result` must not be ok."""
+        """Driver, before the first row and after each: may the rest be spared? Then `result` must not be ok."""
+
+    def sizes(self, point: OperatingPoint) -> Mapping[str, int]:
+        """Driver: how many problems accuracy is measured on, by task (statistics.task_of); none where that is not measured."""
 
 
 class Usual:
@@ -104,6 +109,10 @@ class Usual:
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
         """See Stage."""
         return False
+
+    def sizes(self, point: OperatingPoint) -> Mapping[str, int]:
+        """See Stage."""
+        return {}
 
 
 StageFactory = Callable[[Mapping[str, Any]], Stage]

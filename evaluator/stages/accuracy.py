@@ -195,16 +195,19 @@ class AccuracyStage(Usual):
 
     def _lost(self, rows: Sequence[Row], context: Context) -> bool:
         """Asked after whole chunks alone: within one, short answers come first. Without speeds there is no race. The limit
-        falls with the share of answers that are left, as to stop then spares as much less."""
+        falls with the share of problems that are left, here and in later stages, as to stop then spares as much less."""
         own, left = self.settings, self._total(context.point) - len(rows)
         timed = statistics.SPEED_STAGE in context.own
-        if not own.race or context.is_dense or context.control or not timed or not left or len(rows) % own.chunk:
+        if not own.race or context.is_dense or context.control or not timed or not left or not rows or len(rows) % own.chunk:
             return False
-        before = [row for stage in statistics.ACCURACY_STAGES for row in context.own.get(stage, ())]
-        total = {task: len(scores) for task, scores in statistics.scores_by_task(before).items()}
-        total |= {f"{self.name}/{find_task(task).name}": len(samples) for task, samples in self._samples(context.point).items()}
-        rest = left / own.repeats / sum(total.values())
+        before = statistics.scores_by_task(statistics.accuracy_rows(context.own))
+        total = {**{task: len(scores) for task, scores in before.items()}, **self.sizes(context.point), **context.later}
+        rest = (left / own.repeats + sum(context.later.values())) / sum(total.values())
         return statistics.chance_on_frontier({**context.own, self.name: rows}, context.rivals, total) < own.race * rest
+
+    def sizes(self, point: OperatingPoint) -> Mapping[str, int]:
+        """See Stage."""
+        return {f"{self.name}/{find_task(task).name}": len(samples) for task, samples in self._samples(point).items()}
 
     def _total(self, point: OperatingPoint) -> int:
         return self.settings.repeats * sum(map(len, self._samples(point).values()))

@@ -101,8 +101,8 @@ class ConfirmStage(Usual):
 
     def chance(self, own: RowsByStage, rivals: Sequence[Rival]) -> float:
         """That it is on the frontier once it has answered the problems of this stage as well."""
-        tasks = [(row.stage, row.problem.split("/")[0]) for stage in statistics.ACCURACY_STAGES for row in own.get(stage, ())]
-        total = len(tasks) + self.settings.samples * len(set(tasks))
+        seen = statistics.scores_by_task(statistics.accuracy_rows(own))
+        total = {task: len(scores) + self.settings.samples for task, scores in seen.items()}
         return statistics.chance_on_frontier(own, rivals, total)
 
     def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:

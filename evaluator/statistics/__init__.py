@@ -8,6 +8,7 @@ from evaluator.statistics.power import detectable
 from evaluator.statistics.repeats import fewest_repeats, on_this_set
 from evaluator.statistics.scores import (
     accuracy,
+    accuracy_rows,
     difference,
     mean,
     mean_of_tasks,
@@ -19,8 +20,8 @@ from evaluator.statistics.scores import (
 from evaluator.statistics.timings import median_ratio, per_repeat, probability_as_fast, speed
 
 __all__ = [
-    "ACCURACY_STAGES", "CONFIRM_STAGE", "LEVEL", "RUN_SPREAD", "SPEED_FLOOR", "SPEED_STAGE", "Confirmation",
-    "accuracy", "best_of", "chance_on_frontier", "confirmation", "detectable", "difference", "fewest_repeats", "mean",
-    "mean_of_tasks", "median_ratio", "on_this_set", "per_repeat", "probability_as_fast", "probability_at_least",
+    "ACCURACY_STAGES", "CONFIRM_STAGE", "LEVEL", "RUN_SPREAD", "SPEED_FLOOR", "SPEED_STAGE", "Confirmation", "accuracy",
+    "accuracy_rows", "best_of", "chance_on_frontier", "confirmation", "detectable", "difference", "fewest_repeats",
+    "mean", "mean_of_tasks", "median_ratio", "on_this_set", "per_repeat", "probability_as_fast", "probability_at_least",
     "probability_dominates", "ratio_of_means", "scores_by_task", "shrunken", "speed", "split_confirm", "task_of",
 ]

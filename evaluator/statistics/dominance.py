@@ -40,9 +40,9 @@ def probability_dominates(ours: RowsByStage, theirs: RowsByStage, margin: float 
 def chance_on_frontier(own: RowsByStage, rivals: Iterable[Measured], total: Total) -> float:
     """The chance that, once `own` has answered `total` problems, no rival is as accurate and, within SPEED_FLOOR, as fast.
 
-    The accuracy rows so far are a random part of the `total`, or of each task's where that is told by task; speeds are as
-    measured (one half each way where one was not timed). The least chance over rivals counts: no less than the chance of
-    getting past all of them.
+    The accuracy rows so far are a random part of the `total`, or of each task's where that is told by task: one without rows
+    is predicted from all others. Speeds are as measured (one half each way where one was not timed). The least chance over
+    rivals counts: no less than the chance of getting past all of them.
     """
     return min((1 - _dominated(own, rival.rows, total) for rival in rivals), default=1.0)
 
@@ -65,8 +65,10 @@ def _ahead(own: RowsByStage, rival: RowsByStage, total: Total) -> float:
     if isinstance(total, int):
         whole, left = total, [max(0.0, 1 - count / total)] * len(tasks)
     else:
-        whole = sum(total[task] for task in tasks)
-        left = [max(0.0, 1 - len(group) / total[task]) for task, group in tasks.items()]
+        unseen = [task for task in total if task not in tasks]
+        whole = sum(total[task] for task in (*tasks, *unseen))
+        left = [max(0.0, 1 - len(group) / total[task]) for task, group in tasks.items()] + [1.0] * len(unseen)
+        found += [[one for group in found for one in group]] * len(unseen)
     if not any(left):
         return float(plain(found) > 0)
     if not any(one for group in found for one in group):

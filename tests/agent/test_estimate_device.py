@@ -1,5 +1,6 @@
 """Device time of a campaign before it is run: what it rests on is said, and follows the file."""
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from agent import campaign as campaigns
 from agent.cli.main import main
 from agent.estimate_device import ASSUMED_PASS, DeviceEstimate, Past, StageCost, estimate_device
+from agent.tables import StageTable
 from evaluator.report import Row
+from evaluator.statistics import detectable
 from vortex.errors import PointError
 
 NOTHING = Past(row_s={}, dense={}, passed={}, candidates=0)
@@ -61,6 +64,21 @@ def test_confirm_counts_what_it_repeats_and_resolves_more() -> None:
     assert found["confirm"].candidates < found["retrieval"].candidates
     assert found["confirm"].resolves is not None and found["retrieval"].resolves is not None
     assert found["confirm"].resolves < found["retrieval"].resolves
+
+
+def test_a_set_of_few_problems_resolves_no_more_than_they_do() -> None:
+    """The maths set of our own has 40, whatever number is asked for; each is asked twice."""
+    campaign = campaigns.load("full")
+    stages = [StageTable.model_validate({"name": "reasoning", "tasks": ["math:small"], "repeats": 2, "max_new_tokens": 64})]
+    line, = estimate_device(replace(campaign, stages=tuple(stages)), NOTHING).lines
+    assert (line.rows, line.resolves) == (80, detectable(None, 40, 2))
+
+
+def test_no_more_candidates_take_the_exam_than_it_allows() -> None:
+    campaign = replace(campaigns.load("full"), candidates=10_000)
+    stages = (*campaign.stages[:-1], StageTable.model_validate({"name": "confirm", "most": 3}))
+    found = lines(estimate_device(replace(campaign, stages=stages), NOTHING))
+    assert found["confirm"].candidates == 3 + len(campaign.controls)
 
 
 def test_the_command_tells_both_kinds_of_cost(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -176,6 +176,24 @@ def test_the_less_is_left_the_less_a_race_stops(monkeypatch: pytest.MonkeyPatch)
     assert [made.hopeless(rows[:n], later) for n in (4, 8, 12, 16)] == [False] * 4
 
 
+def test_nothing_is_lost_before_the_first_answer_and_a_later_stage_may_still_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind on all of an earlier stage, as fast, and this one not begun: what would a verdict over no answers be?"""
+    made = stage(chunk=4, race=0.5, repeats=1)
+    before = [Row(stage="retrieval", problem=f"vt/1/{i}", score=0.9) for i in range(40)]
+    ahead = Rival(id=1, name="quest", tier="confirmed", rows={
+        "speed": _speed(1.0), "retrieval": [replace(row, score=1.0) for row in before], "reasoning": rows_of(made, 0.5)})
+    context = _race(made, own={"speed": _speed(1.0), "retrieval": before}, rivals=[ahead])
+    assert not made.hopeless([], context)
+    assert made.hopeless(rows_of(made, 0.0)[:4], context) and not made.hopeless(rows_of(made, 1.0)[:8], context)
+    first = replace(_race(made, rivals=[replace(ahead, rows={"speed": _speed(1.0), "reasoning": rows_of(made)})]), later={})
+    assert made.hopeless(rows_of(made, 0.0)[:8], first)
+    asked: list[float] = []
+    monkeypatch.setattr(statistics, "chance_on_frontier", lambda own, rivals, total: asked.append(sum(total.values())) or 0.3)
+    assert not made.hopeless(rows_of(made, 0.0)[:8], first)
+    assert made.hopeless(rows_of(made, 0.0)[:8], replace(first, later={"chain/chain-10-1k": 40}))
+    assert asked == [10, 50]
+
+
 @pytest.mark.parametrize("changes", [{"control": True}, {"graph": None}, {"own": {}}, {"rivals": []}])
 def test_controls_and_what_was_not_timed_race_against_nobody(changes: dict[str, Any]) -> None:
     made = stage(repeats=2, chunk=4, race=0.2)
