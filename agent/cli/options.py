@@ -14,6 +14,7 @@ FlowName: TypeAlias = Annotated[str, typer.Argument(metavar="FLOW", help="A file
 CandidateId: TypeAlias = Annotated[int, typer.Argument(metavar="CANDIDATE", help="The number of a candidate.")]
 RayAddress: TypeAlias = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help="A running Ray cluster, or auto.")]
 Workers: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Stages at once; as many as there are GPUs, else one.")]
+Thinking: TypeAlias = Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="For models that have both modes.")]
 Unsafe: TypeAlias = Annotated[bool, typer.Option("--unsafe", help="Load texts of others even where no sandbox works.")]
 DEFAULT_DB = "results.db"
 

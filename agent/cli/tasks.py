@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.cli.options import Json
+from agent.cli.options import Json, Thinking
 from agent.cli.text import columns, to_json
 from evaluator.tasks.door import find_task
 from evaluator.tasks.listed import listed
@@ -18,7 +18,7 @@ HEAD, TAIL = 240, 160                 # characters of a long prompt that are sho
 def command(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show a problem of this one.")] = None,
     model: Annotated[str, typer.Option(help="Whose tokenizer and chat template write the prompt.")] = "probe",
-    thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="For models that have both modes.")] = None,
+    thinking: Thinking = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the problems.")] = 20_000,
     index: Annotated[int, typer.Option(min=0, help="Which problem of this seed.")] = 0,
     answer: Annotated[bool, typer.Option("--answer", help="Show the answer as well.")] = False,

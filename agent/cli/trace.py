@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.bar import bar_of
-from agent.cli.options import Json
+from agent.cli.options import Json, Thinking
 from agent.cli.text import to_json
 from agent.cli.trace_text import captured_text, profile_text, size_text
 from evaluator.tasks.reader import Reader
@@ -33,6 +33,7 @@ def capture(  # noqa: PLR0913  # an option each
     steps: Annotated[str, typer.Option(help="Decode steps of an answer that are captured: a number, or `every`.")] = "3",
     window: Annotated[int, typer.Option(min=3, help="Tokens of an answer that are followed.")] = WINDOW,
     seed: Annotated[int, typer.Option(help="Of the prompts.")] = SEED,
+    thinking: Thinking = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the traces in the folder.")] = False,
     json: Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def capture(  # noqa: PLR0913  # an option each
     """
     wanted = _steps(steps)
     point = OperatingPoint(model=model)
-    reader = Reader.of(point)
+    reader = Reader.of(point, thinking)
     prompts = prompts_of(task, seed, samples, reader, window)
 
     from evaluator.traces import store  # torch: seconds that a refusal above does without
@@ -56,7 +57,8 @@ def capture(  # noqa: PLR0913  # an option each
     if not json:
         print(size_text(len(prompts), expected, to), flush=True)
     manifest = store.Manifest(model=model, engine=point.engine, tasks=fingerprints(task), seed=seed, steps=wanted,
-                              fingerprint=store.fingerprint(model, point.engine, prompts, wanted), versions=store.versions())
+                              fingerprint=store.fingerprint(model, point.engine, prompts, wanted), versions=store.versions(),
+                              thinking=thinking)
     _write(to, manifest, point, prompts, json)
     written = store.read_manifest(to)
     print(to_json(written.__dict__) if json else captured_text(written, len(prompts), to))

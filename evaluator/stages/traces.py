@@ -37,7 +37,8 @@ class TracesSettings(StageSettings):
     """`reject`: proxy -> times `control`'s loss from which on a flow is turned away, unless it is under `spare`
     (KL in nats, shares): at a generous budget the control loses next to nothing. `bytes`: both at the point as it is, or
     "equal", both reading as many bytes a step, index included; the frontier weighs bytes itself, so that a good flow with a
-    large index is not to be turned away for it. `samples` prompts of each of `tasks`, `steps` captured of each.
+    large index is not to be turned away for it. `samples` prompts of each of `tasks`, `steps` captured of each; `thinking`
+    is asked of models that have the two modes.
     """
 
     tasks: Tasks = (*RETRIEVAL_PRESETS, *REASONING_PRESETS)
@@ -45,6 +46,7 @@ class TracesSettings(StageSettings):
     seed: int = SEED
     steps: Annotated[int, Field(ge=1)] | Literal["every"] = 3
     window: Annotated[int, Field(ge=3)] = WINDOW
+    thinking: bool | None = None
     control: str = "quest"
     bytes: Literal["equal", "point"] = "point"
     reject: Mapping[str, Annotated[float, Field(gt=0)]] = REJECT
@@ -74,7 +76,7 @@ class TracesStage(Usual):
     def problems(self, point: OperatingPoint) -> Sequence[Problem]:
         """See Stage."""
         own = self.settings
-        prompts = prompts_of(own.tasks, own.seed, own.samples, Reader.of(point), own.window)
+        prompts = prompts_of(own.tasks, own.seed, own.samples, Reader.of(point, own.thinking), own.window)
         return [Problem(id=p.id, ask={"prompt": p.text, "max_new_tokens": p.max_new_tokens}) for p in prompts]
 
     def skip(self, context: Context) -> str:

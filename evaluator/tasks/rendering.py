@@ -31,7 +31,7 @@ def manner(reader: Reader) -> Manner:
         return Manner(template=True, thinking=None)
     if reader.thinking is None:
         raise CampaignError(f"{reader.model} can think before it answers, or not, and the stage does not say which",
-                            hint="Set `thinking = true` or `thinking = false` in the stage.")
+                            hint="Set `thinking = true` or `thinking = false` in the stage, or give --thinking or --no-thinking.")
     return Manner(template=True, thinking=reader.thinking)
 
 

@@ -38,6 +38,7 @@ class Manifest:
     steps: Steps
     fingerprint: str
     versions: Mapping[str, str]
+    thinking: bool | None = None          # the mode that was asked for, of models that have both
     files: Sequence[Mapping[str, Any]] = ()
 
 

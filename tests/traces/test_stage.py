@@ -11,6 +11,7 @@ from evaluator.stages import make_stage
 from evaluator.stages.traces import NAME, TracesStage, make
 from evaluator.traces import judge, kept
 from tests.compiler.world import built_in
+from tests.tasks import asked
 from tests.traces.conftest import POINT
 from vortex.errors import CampaignError
 from vortex.ir import Geometry
@@ -110,3 +111,14 @@ def test_a_stage_travels_without_answers() -> None:
     stage = make(SMALL)
     assert isinstance(stage, TracesStage)
     assert all(set(p.ask) == {"prompt", "max_new_tokens"} for p in stage.problems(POINT))
+
+
+@pytest.mark.parametrize("name", ["traces", "audit", "retrieval"])
+@pytest.mark.parametrize(("thinking", "empty"), [(True, False), (False, True)])
+def test_a_model_with_two_modes_is_asked_in_the_one_that_is_named(tmp_path: Path, name: str, thinking: bool, empty: bool) -> None:
+    point = POINT.with_(model=asked.model(tmp_path, "two-modes").model)
+    settings = {"tasks": ["math:small"], "samples": 2}
+    with pytest.raises(CampaignError, match="does not say which"):
+        make_stage(name, settings).problems(point)
+    prompts = [problem.ask["prompt"] for problem in make_stage(name, {**settings, "thinking": thinking}).problems(point)]
+    assert [prompt.endswith("<think>\n\n</think>\n\n") for prompt in prompts] == [empty] * 2

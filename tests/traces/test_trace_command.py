@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import trace
 from agent.cli.main import main
 from agent.cli.trace_text import bytes_text
+from evaluator.traces import store
+from evaluator.traces.prompts import Prompt
+from tests.tasks import asked
 
 CAPTURE = ("capture", "--model", "probe", "--task", "vt-512-4hop", "--samples", "2", "--steps", "2", "--window", "8")
 
@@ -60,6 +64,24 @@ def test_mistakes_are_refused_before_anything_runs(capsys: pytest.CaptureFixture
                                                    said: str) -> None:
     assert said.lower() in refused(capsys, *CAPTURE, *words, "--to", str(tmp_path / "t")).lower()
     assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize(("option", "end"), [("--thinking", "[assistant] "), ("--no-thinking", "</think>\n\n")])
+def test_a_model_with_two_modes_is_asked_in_the_one_that_is_named(
+        capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, end: str) -> None:
+    prompts: list[Prompt] = []
+
+    def written(to: Path, manifest: store.Manifest, point: object, given: list[Prompt], json: bool) -> None:
+        prompts.extend(given)                    # the model is a tokenizer alone
+        assert not list(store.write(to, manifest, ()))
+
+    monkeypatch.setattr(trace, "_write", written)
+    folder = asked.model(tmp_path / "model", "two-modes").model
+    words = ("capture", "--model", folder, "--task", "math:small", "--samples", "2", "--to", str(tmp_path / "t"))
+    assert "--no-thinking" in refused(capsys, *words) and not prompts
+    told(capsys, *words, option)
+    assert [prompt.text.endswith(end) for prompt in prompts] == [True, True]
+    assert store.read_manifest(tmp_path / "t").thinking is (option == "--thinking")
 
 
 def test_traces_are_not_replaced_unasked_and_others_are_no_traces(capsys: pytest.CaptureFixture[str], folder: Path,

@@ -27,7 +27,7 @@ class Pen:
         how = manner(reader)
         if how.thinking:
             raise CampaignError(f"{name} opens the model's reply, which leaves it nowhere to think",
-                                hint="Set `thinking = false` in the stage.")
+                                hint="Set `thinking = false` in the stage, or give --no-thinking.")
         return Pen(reader, how)
 
     def prompt(self, draft: Draft) -> str:
