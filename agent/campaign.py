@@ -9,6 +9,7 @@ from typing import Any
 
 from agent import toml_text
 from agent.exams import check_exam
+from agent.named import check_named
 from agent.proposers.registry import check_kind, make_proposer
 from agent.tables import (
     TABLES,
@@ -104,6 +105,7 @@ def load(name_or_path: str, settings: Sequence[str] = ()) -> Campaign:
         raise CampaignError(f"cannot read {path}: {error}") from error
     toml = toml_text.with_settings(toml_text.parse(text, str(path)), settings)
     campaign = build(toml)
+    check_named(toml, campaign.stages)
     for index, spec in enumerate(campaign.proposers):
         with placed(toml, ("proposer", index, "model")):
             spec.check_model()

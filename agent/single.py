@@ -1,17 +1,19 @@
 """One flow judged on its own: beside the controls of a campaign, or as the rerun of a bundle."""
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeAlias
 
 from agent.campaign import Campaign, from_json
 from agent.loop import Means, opened
+from agent.named import check_tasks
 from agent.opening import enter
 from agent.prepare import Ready, prepare
 from agent.watch import Watch
 from search.candidate import Draft, Entry, flow_record
 from search.export import Bundle
 from search.store.archive import Archive
-from vortex.config import OperatingPoint
+from vortex.config import OperatingPoint, load_point
 
 FlowText: TypeAlias = tuple[str, str, str]
 
@@ -20,6 +22,15 @@ def campaign_for(like: Campaign, point: OperatingPoint | None) -> Campaign:
     """A campaign of its own for flows judged with the stages of `like` at one point; its name tells them apart."""
     own = replace(like, name="eval", goal="one flow beside the controls", point=point or like.point, knobs=(), candidates=1)
     return replace(own, name=f"eval-{own.hash[:6]}")
+
+
+def read_point(file: Path, like: Campaign) -> OperatingPoint:
+    """Where the file names no model, of that of `like`. Raises PointError, and CampaignError for a stage without tasks for it."""
+    point = load_point(file)
+    point = point if "model" in point.model_fields_set else point.with_(model=like.point.model)
+    for stage in like.stages:
+        check_tasks(stage, point.model)
+    return point
 
 
 def judge_flow(flow: FlowText, campaign: Campaign, ready: Ready, archive: Archive, watch: Watch,

@@ -11,12 +11,11 @@ from agent.cli.live import watch_for
 from agent.cli.options import DEFAULT_DB, Db, FlowName, Json, Quiet, RayAddress, Unsafe, Workers, means
 from agent.cli.text import to_json_line
 from agent.prepare import prepare
-from agent.single import campaign_for, judge_flow
+from agent.single import campaign_for, judge_flow, read_point
 from agent.stop import Stopped
 from evaluator.report import Status
 from search.store.archive import open_archive
 from vortex import flows
-from vortex.config import load_point
 
 
 def command(  # noqa: PLR0913  (options of a command line)
@@ -32,7 +31,8 @@ def command(  # noqa: PLR0913  (options of a command line)
 ) -> None:
     """Judge one flow and show it beside the controls. Exit code 1 when it did not pass every stage."""
     text, base = flows.read(flow), campaigns.load(like)
-    campaign = campaign_for(base, base.point.with_(**flows.settings(text[2])) if point is None else load_point(point))
+    at = base.point.with_(**flows.settings(text[2])) if point is None else read_point(point, base)
+    campaign = campaign_for(base, at)
     ready = prepare(campaign)
     archive = open_archive(db)
     try:

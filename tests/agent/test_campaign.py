@@ -5,6 +5,7 @@ import pytest
 
 from agent import campaign as campaigns
 from agent.campaign import DEFAULT_STAGES, SHIPPED, differences, from_json, load
+from agent.single import read_point
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError, VortexError
 from vortex.policy_reader import HINT
@@ -17,6 +18,7 @@ seed = 7
 candidates = 8
 
 [point]
+model = "probe"
 topk_ratio = [0.0625, 0.125, 0.25]
 
 [[proposer]]
@@ -45,33 +47,40 @@ MISTAKES = [
      "  Leave candidates out for its default, 32."),
     ('name = "mine"\n', "", 1,
      "CampaignError\n    [campaign]\n  [campaign] name: field required\n  name is required."),
-    ("topk_ratio = [0.0625, 0.125, 0.25]", "topk_ration = 0.1", 9,
+    ("topk_ratio = [0.0625, 0.125, 0.25]", "topk_ration = 0.1", 10,
      "CampaignError\n    topk_ration = 0.1\n  unknown key 'topk_ration' in [point]\n"
      "  Did you mean 'topk_ratio'? Allowed in [point]: " + SETTINGS),
-    ("[0.0625, 0.125, 0.25]", "[]", 9,
+    ("[0.0625, 0.125, 0.25]", "[]", 10,
      "CampaignError\n    topk_ratio = []\n  [point] topk_ratio: a knob needs at least one value"),
-    ("[0.0625, 0.125, 0.25]", "[0.125, 7.0]", 9,
+    ("[0.0625, 0.125, 0.25]", "[0.125, 7.0]", 10,
      "PointError\n    topk_ratio = [0.125, 7.0]\n  topk_ratio: Input should be less than or equal to 1\n"
      "  Settings: " + SETTINGS),
-    ("[0.0625, 0.125, 0.25]", '[0.1]\nschedule_policy = "return 1 +\\n rate;"', 10,
+    ("[0.0625, 0.125, 0.25]", '[0.1]\nschedule_policy = "return 1 +\\n rate;"', 11,
      "BudgetError\n    schedule_policy = \"return 1 +\\n rate;\"\n"
      "  rate is not declared (line 2 of schedule_policy)\n  " + HINT),
-    ('kind = "evolve"', 'kind = "evolv"', 11,
+    ('kind = "evolve"', 'kind = "evolv"', 12,
      "CampaignError\n    [[proposer]]\n  there is no proposer 'evolv'\n  Did you mean 'evolve'? "
      "Kinds: evolve, one-shot, reflective, merge, scientist, knobs, copies."),
-    ('kind = "evolve"', 'kind = "evolve"\ncrossovr = 0.1', 11,
+    ('kind = "evolve"', 'kind = "evolve"\ncrossovr = 0.1', 12,
      "CampaignError\n    [[proposer]]\n  evolve: crossovr: extra inputs are not permitted\n"
      "  Settings of evolve: crossover, turn, seeds, tries."),
-    ("samples = 4", "sample = 4", 14,
+    ("samples = 4", "sample = 4", 15,
      "CampaignError\n    [[stage]]\n  stage retrieval has no setting sample\n  Did you mean samples?"),
-    ('"retrieval"', '"retrival"', 14,
+    ('"retrieval"', '"retrival"', 15,
      "CampaignError\n    [[stage]]\n  there is no stage retrival\n  Did you mean retrieval?"),
-    ("samples = 4", 'samples = 4\n[[stage]]\nname = "retrieval"', 17,
+    ("samples = 4", 'samples = 4\n[[stage]]\nname = "retrieval"', 18,
      "CampaignError\n    [[stage]]\n  stage 'retrieval' stands twice\n  A stage runs once: merge the two."),
     ("seed = 7", 'seed = 7\ncontrols = ["dense", "qest"]', 4,
      'FlowNotFound\n    controls = ["dense", "qest"]\n  there is no flow \'qest\'\n  Did you mean quest?'),
     ("seed = 7", "seed = = 7", 3, "CampaignError\n    seed = = 7\n  not TOML: Invalid value"),
     ("seed = 7", "seed = 7\nseed = 8", 4, "CampaignError\n    seed = 8\n  not TOML: Cannot overwrite a value"),
+    ('model = "probe"\n', "", 8,
+     "CampaignError\n    [point]\n  [point] names no model, and there is no default one\n"
+     '  Write model = "probe" for the small model that is shipped, or a folder or name of the hub.'),
+    ('model = "probe"', 'model = ["probe", "Qwen/Qwen3-1.7B"]', 15,
+     "CampaignError\n    [[stage]]\n  stage retrieval names no tasks, and there are no default ones for the model "
+     "'Qwen/Qwen3-1.7B'\n"
+     '  Name some: tasks = ["ruler:vt:4k"]; `vortex tasks` lists them.'),
 ]
 
 
@@ -134,9 +143,43 @@ def test_a_list_of_layers_is_a_value_and_a_list_of_lists_a_knob(tmp_path: Path) 
 
 
 def test_no_stage_and_no_proposer_mean_the_default_ones(tmp_path: Path) -> None:
-    found = load(written(tmp_path, '[campaign]\nname = "bare"\n'))
+    found = load(written(tmp_path, '[campaign]\nname = "bare"\n[point]\nmodel = "probe"\n'))
     assert tuple(stage.name for stage in found.stages) == DEFAULT_STAGES
     assert [proposer.kind for proposer in found.proposers] == ["evolve"]
+
+
+OTHER = "point.model=Qwen/Qwen3-1.7B"
+
+
+@pytest.mark.parametrize(("stages", "settings", "said"), [
+    ("", [OTHER], "stage retrieval names no tasks"),
+    ('name = "traces"', [OTHER], "stage traces names no tasks"), ('name = "audit"', [OTHER], "stage audit names no tasks"),
+    ('name = "chain"', [OTHER], "stage chain names no tasks"), ('name = "numerics"', [OTHER], ""),
+    ('name = "chain"', [OTHER, 'stage.chain.tasks=["math:small"]'], ""),
+    ('name = "traces"\ntasks = ["multikey-512-full"]', [OTHER], ""), ('name = "traces"', ["point.model=probe"], ""),
+])
+def test_a_file_names_its_model_and_that_one_its_tasks(tmp_path: Path, stages: str, settings: list[str], said: str) -> None:
+    path = written(tmp_path, '[campaign]\nname = "mine"\n' + (f"[[stage]]\n{stages}\n" if stages else ""))
+    with pytest.raises(CampaignError, match="names no model"):
+        load(path)
+    if said:
+        with pytest.raises(CampaignError, match=said) as caught:
+            load(path, settings)
+        assert caught.value.where.path == path and caught.value.where.line == (3 if stages else 0)
+    else:
+        assert load(path, settings).point.model == settings[0].removeprefix("point.model=")
+
+
+def test_the_point_of_a_file_has_the_campaigns_model_unless_it_names_one(tmp_path: Path) -> None:
+    file = tmp_path / "point.toml"
+    file.write_text("topk_val = 5\n")
+    stages = '[campaign]\nname = "mine"\n[[stage]]\nname = "chain"\ntasks = ["math:small"]\n'
+    like = load(written(tmp_path, stages), [OTHER])
+    assert read_point(file, like) == like.point.with_(topk_val=5)
+    file.write_text('model = "Qwen/Qwen3-0.6B"\n')
+    assert read_point(file, like).model == "Qwen/Qwen3-0.6B"
+    with pytest.raises(CampaignError, match="stage retrieval names no tasks"):
+        read_point(file, load(written(tmp_path, GOOD)))
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)

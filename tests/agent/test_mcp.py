@@ -134,6 +134,8 @@ controls = ["dense"]
 [budget]
 candidates = 2
 round_size = 2
+[point]
+model = "probe"
 [[stage]]
 name = "static"
 '''

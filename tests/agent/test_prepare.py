@@ -23,6 +23,8 @@ name = "made"
 controls = ["dense"]
 [budget]
 candidates = 1
+[point]
+model = "probe"
 [[proposer]]
 kind = "evolve"
 [[stage]]

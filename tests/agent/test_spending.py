@@ -31,6 +31,9 @@ kind     = "reflective"
 model    = "counted"
 variants = 4
 weight   = 3
+
+[point]
+model = "probe"
 """
 PRICES = "[models.counted]\ninput = 3.0\noutput = 15.0\ncache_read = 0.3\ncache_write = 3.75\n"
 
