@@ -6,10 +6,10 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from evaluator.cluster.lease import RemoteWorker, Usage
+from evaluator.cluster.lease import Allowance, RemoteWorker, Usage
 from evaluator.cluster.losses import Loss, WorkerLostError, verdict
 from evaluator.cluster.pool import Pool, Slot, Want
-from evaluator.cluster.runner import job_of, timed
+from evaluator.cluster.runner import job_of, timed, too_long
 from evaluator.cluster.session import Session
 from evaluator.cluster.settings import ClusterSettings
 from evaluator.report import Status
@@ -57,7 +57,8 @@ class Cluster:
 
     @property
     def slots(self) -> int:
-        """How many workers there are now."""
+        """How many workers there are now: nodes that came and went since are counted."""
+        self._lent.refresh()
         return len(self._lent.slots)
 
     def usage(self) -> dict[str, Usage]:
@@ -72,24 +73,28 @@ class Cluster:
         """See Runner. A job whose worker is lost goes on with what is missing, on another where there is one.
 
         `timeout_s` is time that a worker works on it: waiting for a worker, and loading a model, do not count. Timings come
-        last, and have a node without GPUs to themselves.
+        last, with what the answers left of that time, and have a node without GPUs to themselves. What a worker used that was
+        then lost does not count either: the machines are not the candidate's doing.
         """
+        allowed = Allowance(timeout_s, too_long(timeout_s))
         for alone in (False, True):
             part = [problem for problem in problems if timed(stage, problem) is alone]
             if part:
-                yield from self._part(job_of(stage, graph, point, part, done), alone, timeout_s)
+                allowed = yield from self._part(job_of(stage, graph, point, part, done), alone, allowed)
 
-    def _part(self, job: Job, alone: bool, timeout_s: float) -> Generator[Answered, None, None]:
+    def _part(self, job: Job, alone: bool, given: Allowance) -> Generator[Answered, None, Allowance]:
+        """Returns what is left of the time `given`."""
         seen, losses, lost_at = set(job.done), list[Loss](), set[str]()
         want = Want(warm=_warmth(job.point), alone=alone, avoid=lost_at)
         while True:
+            allowed = replace(given)
             with self._lent.lend(want) as slot:
                 try:
-                    for answered in self._attempt(slot, replace(job, done=frozenset(seen)), timeout_s):
+                    for answered in self._attempt(slot, replace(job, done=frozenset(seen)), allowed):
                         if (key := (answered.problem, answered.repeat)) not in seen:
                             seen.add(key)
                             yield answered
-                    return
+                    return allowed
                 except WorkerLostError as lost:
                     losses.append(Loss(worker=lost.worker, answers=len(seen), why=lost.why, note=lost.note))
                 except JobError as error:
@@ -100,7 +105,7 @@ class Cluster:
             if (end := verdict(losses, self._settings.lives)) is not None:
                 raise end
 
-    def _attempt(self, slot: Slot, job: Job, timeout_s: float) -> Generator[Answered, None, None]:
+    def _attempt(self, slot: Slot, job: Job, allowed: Allowance) -> Generator[Answered, None, None]:
         worker = self._worker(slot)
         name = slot.name
         try:
@@ -109,7 +114,7 @@ class Cluster:
             name = worker.name
             worker.prepare(job.point)
             slot.warm = _warmth(job.point)
-            yield from worker.run(job, timeout_s)
+            yield from worker.run(job, allowed)
         except WorkerLostError as lost:
             lost.worker = name
             raise

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluator.cluster.losses import WorkerLostError
-from evaluator.cluster.runner import too_long
 from evaluator.cluster.session import Session
 from evaluator.cluster.settings import ClusterSettings
 from evaluator.cluster.warden import Reading
@@ -35,8 +34,8 @@ class Usage:
 
 
 @dataclass
-class _Allowance:
-    """What is left of a limit, and what is said when it is used up."""
+class Allowance:
+    """What is left of a limit, and what is said when it is used up. Work takes it off."""
 
     left_s: float
     late: JobError
@@ -83,9 +82,8 @@ class RemoteWorker:
         allowed = self._loading(f"no worker with {point.model} after {self._settings.load_s:g} s")
         self._usage.engine_starts += self._ask("prepare", point, allowed=allowed)
 
-    def run(self, job: Job, timeout_s: float) -> Generator[Answered, None, None]:
+    def run(self, job: Job, allowed: Allowance) -> Generator[Answered, None, None]:
         """The answers; the driver's own time between them is not counted. Raises JobError, WorkerLostError."""
-        allowed = _Allowance(timeout_s, too_long(timeout_s))
         self._allowed_bytes = self._read(self._place).resident_bytes + self._settings.memory_bytes if self._place else 0
         try:
             self._ask("begin", job, allowed=allowed)
@@ -116,10 +114,10 @@ class RemoteWorker:
         if host is not None:
             self._ray.kill(host)
 
-    def _loading(self, what: str) -> _Allowance:
-        return _Allowance(self._settings.load_s, JobError(Status.INFRASTRUCTURE, "load-timeout", what))
+    def _loading(self, what: str) -> Allowance:
+        return Allowance(self._settings.load_s, JobError(Status.INFRASTRUCTURE, "load-timeout", what))
 
-    def _ask(self, method: str, *args: Any, allowed: _Allowance) -> Any:
+    def _ask(self, method: str, *args: Any, allowed: Allowance) -> Any:
         self._asked = True
         started = time.monotonic()
         try:
@@ -134,7 +132,7 @@ class RemoteWorker:
         self._asked = False
         return value
 
-    def _value(self, answer: Any, allowed: _Allowance) -> Any:
+    def _value(self, answer: Any, allowed: Allowance) -> Any:
         deadline = time.monotonic() + allowed.left_s
         while not self._ray.wait([answer], timeout=min(_POLL_S, max(0.0, deadline - time.monotonic())))[0]:
             self._watch(deadline, allowed.late)
