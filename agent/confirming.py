@@ -12,6 +12,7 @@ from agent.judge import Judge
 from agent.rivals import rivals
 from evaluator.cluster import Runner
 from evaluator.funnel import Book, Funnel, Work
+from evaluator.guard.harness import Harness
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Context, Rival
 from evaluator.stages.audit import NAME as AUDIT
@@ -53,16 +54,21 @@ class ExamBook:
 
 @dataclass(frozen=True, kw_only=True)
 class Exam:
-    """`stage` is the exam, not yet given to anybody."""
+    """`stage` is the exam, not yet given to anybody; `files` are our own, read again before verdicts are drawn."""
 
     campaign: str
     archive: Archive
     judge: Judge
     runner: Runner
     stage: ConfirmStage
+    files: Harness
 
     def hold(self, only: Sequence[int] = ()) -> tuple[Candidate, ...]:
-        """Tries those that are worth it, or the candidates `only`; gives them as they ended. Raises Stopped, VortexError."""
+        """Tries those that are worth it, or the candidates `only`; gives them as they ended. Raises Stopped, VortexError.
+
+        All are measured before the first verdict, which so depends neither on how many workers there are nor on files that
+        changed meanwhile.
+        """
         tries = self._tries(only)
         if not tries:
             return ()
@@ -75,8 +81,8 @@ class Exam:
         for one, _ in tries:
             self._settled(one, self.archive.book(one).result(self.stage.name))
         waiting = [(one, attempt) for one, attempt in tries if self._open(one)]
-        if crew.size > 1:
-            crew.each([lambda one=one, n=n: self._measure(one, n, rows_only=True) for one, n in waiting])  # type: ignore[misc]
+        crew.each([lambda one=one, n=n: self._measure(one, n, rows_only=True) for one, n in waiting])  # type: ignore[misc]
+        self.files.check(thorough=True)
         return tuple(self._end(one, attempt) for one, attempt in waiting)
 
     def attempts(self) -> Mapping[int, int]:
@@ -127,7 +133,18 @@ class Exam:
         standards = self._standards()
         return tuple(Rival(id=entry.candidate.id, name=entry.candidate.name, tier=entry.candidate.tier, rows=entry.by_stage)
                      for entry in self._entries() if entry.candidate.id != candidate.id and entry.candidate.status is Status.OK
-                     and (entry.candidate.id in standards or entry.candidate.tier == "confirmed"))
+                     and (entry.candidate.id in standards or (entry.candidate.tier == "confirmed" and self._met(entry))))
+
+    def _met(self, entry: Entry) -> bool:
+        """Whether a confirmed candidate can be compared with: not everyone takes the sealed exam, nor passes it. Without rows
+        of the set that confirmed it, it stands in the way."""
+        if self.stage.name == CONFIRM_STAGE:
+            return True
+        rows = entry.by_stage.get(self.stage.name, ())
+        results = [one for one in entry.report.results if one.stage == self.stage.name]
+        if not rows or any(one.status is not Status.OK for one in results):
+            return False
+        return len(rows) >= sum(problem.repeats for problem in self.stage.problems(entry.candidate.point))
 
     def _measure(self, candidate: Candidate, attempt: int, *, rows_only: bool = False) -> StageResult:
         self.judge.watch.candidate_started(candidate)

@@ -11,14 +11,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Crew:
-    """`size` is how many work at once; one works in the caller's own thread. The `clock` counts waiting as evaluating."""
+    """`size` is how many work at once; below two, they work in the caller's own thread. The `clock` counts waiting as
+    evaluating."""
 
     size: int
     clock: Clock
 
     def each(self, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
         """Runs all jobs; results come in their order, and so does the first error, once those in flight have ended."""
-        if self.size == 1 or len(jobs) < 2:
+        if self.size < 2 or len(jobs) < 2:
             return [job() for job in jobs]
         pool = ThreadPoolExecutor(self.size, thread_name_prefix="judge")
         try:

@@ -27,7 +27,8 @@ from agent.watch import InTurn, Progress, Watch
 from evaluator.cluster import Cluster, ClusterSettings, LocalCluster, Runner
 from evaluator.funnel import Funnel
 from evaluator.guard.guarded import Guarded
-from evaluator.recorded import RecordedTimings
+from evaluator.guard.harness import Harness, HarnessChanged, harness
+from evaluator.recorded import RecordedTimings, Timings
 from evaluator.report import Status
 from evaluator.stage import Rival
 from evaluator.stages import make_stage
@@ -96,22 +97,43 @@ def _search(loop: "Loop", ready: Ready, models: Models) -> None:
 @contextmanager
 def opened(campaign: Campaign, geometry: Geometry, archive: Archive, watch: Watch,
            means: Means | None = None) -> Iterator["Loop"]:
-    """A loop with its lease on the campaign, its cluster and its ear for Ctrl-C. Raises VortexError."""
+    """A loop with its lease on the campaign, its cluster and its ear for Ctrl-C. Raises VortexError.
+
+    Raises HarnessChanged at its end where our own files are no longer what they were: the campaign is then left open.
+    """
     means, watch, clock = means or Means(), InTurn(watch), Clock(opening.spent_s(archive, campaign.name))
     with ExitStack() as stack:
         stack.enter_context(archive.hold(campaign.name))
         where = measured(campaign)
         opening.hold_to(archive, campaign.name, where)
+        files, timings = harness(), None if means.timings is None else Timings(means.timings)
         stop = stack.enter_context(Stop(lambda: watch.note("stopping after what is in flight; Ctrl-C again stops now")))
         with clock.part("starting"):
             runner: Runner = stack.enter_context(Cluster(means.cluster)) if _needs_a_device(campaign) else LocalCluster()
-        if means.timings is not None:
-            runner = RecordedTimings(runner, means.timings)
-        runner, secret = Guarded(runner), archive.secret(campaign.name)
+        if timings is not None:
+            runner = RecordedTimings(runner, timings)
+        runner, secret = Guarded(runner, files), archive.secret(campaign.name)
         judge = Judge(archive=archive, funnel=funnel(campaign, runner, secret, gates=True), clock=clock, watch=watch, stop=stop,
                       controls=funnel(campaign, runner, secret, gates=False), twins=campaign.duplicates == "measure",
                       environment=archive.environment(where))
-        yield Loop(campaign, archive, judge, geometry, runner)
+        with _unchanged(files, archive, campaign.name, watch):
+            yield Loop(campaign, archive, judge, geometry, runner, files)
+
+
+@contextmanager
+def _unchanged(files: Harness, archive: Archive, campaign: str, watch: Watch) -> Iterator[None]:
+    """Reads all `files` anew at the end. Raises HarnessChanged, and leaves the campaign open; where another error ends it,
+    that one goes first and the change is noted."""
+    try:
+        yield
+        files.check(thorough=True)
+    except HarnessChanged:
+        archive.set_state(campaign, "stopped")
+        raise
+    except BaseException:
+        if changed := files.changed(thorough=True):
+            watch.note(str(HarnessChanged(changed)))
+        raise
 
 
 def _needs_a_device(campaign: Campaign) -> bool:
@@ -130,13 +152,13 @@ class Loop:
     """One run of a campaign. Everything it must know after a kill stands in the archive."""
 
     def __init__(self, campaign: Campaign, archive: Archive, judge: Judge, geometry: Geometry,
-                 runner: Runner) -> None:
+                 runner: Runner, files: Harness) -> None:
         self._load = Loading(geometry)
         self._campaign = campaign
         self._archive = archive
         self._judge = judge
         self._runner = runner
-        self._crew = Crew(runner.slots, judge.clock)
+        self._files = files
         self._telling = threading.Lock()
         self._accounted_s = 0.0
         self._first_hypervolume: float | None = None
@@ -186,11 +208,12 @@ class Loop:
             proposals = rounds.propose(number, count)
         before = (one for one in self._archive.entries(self._campaign.name) if one.candidate.round < number)
         against = rivals(before)
-        if self._crew.size > 1:               # their numbers follow their places, whoever is done first
+        crew = Crew(self._runner.slots, self._judge.clock)      # nodes may have come or gone since the round before
+        if crew.size > 1:                     # their numbers follow their places, whoever is done first
             for slot, proposal in enumerate(proposals):
                 self._seat(*self._draft(number, slot, proposal), proposal.claim)
         jobs = [partial(self._in_time, number, slot, one, against) for slot, one in enumerate(proposals)]
-        if not all(self._crew.each(jobs)):
+        if not all(crew.each(jobs)):
             return False
         self._learn()
         return True
@@ -225,7 +248,7 @@ class Loop:
         stage = exams.exam(stages, part, self._archive.secret(self._campaign.name))
         try:
             return Exam(campaign=self._campaign.name, archive=self._archive, judge=self._judge, runner=self._runner,
-                        stage=stage).hold(only)
+                        stage=stage, files=self._files).hold(only)
         finally:
             self._spent()
 

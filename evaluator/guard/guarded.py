@@ -1,5 +1,5 @@
 """A Runner around another that looks after our own files, here and where the work is done, before and after each stage."""
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluator.cluster import Runner
@@ -44,7 +44,7 @@ class Guarded:
 
 @dataclass(frozen=True)
 class Watched:
-    """A stage on its way to a worker: runs it if the worker's files are the driver's, and looks again afterwards."""
+    """A stage on its way to a worker: runs it if the worker's files are the driver's, and reads them all again afterwards."""
 
     stage: Stage
     fingerprint: str
@@ -63,12 +63,12 @@ class Watched:
         files = harness()
         if files.fingerprint != self.fingerprint:
             raise JobError(Status.INFRASTRUCTURE, OTHER, "a worker's files of the platform are not the driver's")
-        self._check(files)
+        self._check(files, thorough=False)
         yield from self.stage.run(engine, graph, point, problems, done)
-        self._check(files)
+        self._check(files, thorough=True)
 
-    def _check(self, files: Harness) -> None:
-        changed = files.changed()
+    def _check(self, files: Harness, *, thorough: bool) -> None:
+        changed = files.changed(thorough=thorough)
         if changed:
             raise JobError(Status.INFRASTRUCTURE, CHANGED, "\n".join(changed))
 
@@ -93,3 +93,7 @@ class Watched:
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
         """See Stage."""
         return self.stage.hopeless(rows, context)
+
+    def sizes(self, point: OperatingPoint) -> Mapping[str, int]:
+        """See Stage."""
+        return self.stage.sizes(point)

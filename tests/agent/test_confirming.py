@@ -16,6 +16,7 @@ from agent.stop import Stop
 from agent.tables import StageTable
 from agent.watch import Quiet
 from evaluator.funnel import Funnel
+from evaluator.guard.harness import Harness, HarnessChanged
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Problem
 from evaluator.stages.confirm import ConfirmStage
@@ -23,6 +24,7 @@ from evaluator.worker import JobError
 from search.candidate import Candidate, Draft, flow_record
 from search.frontier import frontier
 from search.store.archive import Archive, open_archive
+from tests.evaluator.own_files import FILE, one_file, rewritten
 from tests.search import made
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
@@ -90,14 +92,16 @@ def _grade(self: Any, problem: Problem, answered: Answered, point: OperatingPoin
     return Row(stage=self.name, problem=problem.id, repeat=answered.repeat, score=float(answered.data["right"]))
 
 
-def held(archive: Archive, runner: Answering, part: Any = CONFIRM, only: Sequence[int] = ()) -> tuple[Candidate, ...]:
+def held(archive: Archive, runner: Answering, part: Any = CONFIRM, only: Sequence[int] = (),
+         files: Harness | None = None) -> tuple[Candidate, ...]:
     clock = Clock()
     stop = Stop(lambda: None)
     nothing = Funnel([], runner)
     judge = Judge(archive=archive, funnel=nothing, controls=nothing, watch=Quiet(), stop=stop, clock=clock,
                   environment=archive.environment({"cpu": "x"}))
     stage = exam(STAGES, part, SECRET)
-    return Exam(campaign="made", archive=archive, judge=judge, runner=runner, stage=stage).hold(only)
+    return Exam(campaign="made", archive=archive, judge=judge, runner=runner, stage=stage,
+                files=files or Harness(Path(), {})).hold(only)
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -173,6 +177,59 @@ def test_the_sealed_set_is_another_and_leaves_the_tier(archive: Archive) -> None
     assert ended.tier == "provisional" and list(attempts(archive, "made", SEALED)) == [good]
     ids = {row.problem for row in archive.rows(ended) if row.stage == SEALED}
     assert "retrieval/multikey-512-full/sealed/0" in ids and "speed/b1-c64" in ids
+
+
+@pytest.fixture
+def pair(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> tuple[Candidate, Candidate]:
+    """Two that are confirmed, for one is the faster and the other the more accurate."""
+    monkeypatch.setitem(TRUE, "good", (0.5, 4.0))
+    monkeypatch.setitem(TRUE, "lucky", (1.0, 3.0))
+    held(archive, Answering(archive))
+    good, lucky = (one for one in archive.candidates("made") if one.tier == "confirmed")
+    return good, lucky
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_the_sealed_exam_compares_all_that_take_it_however_many_workers_there_are(
+        archive: Archive, pair: tuple[Candidate, Candidate], slots: int) -> None:
+    held(archive, Answering(archive, slots=slots), SEALED, [one.id for one in pair])
+    facts = [archive.report(one).results[-1].facts for one in pair]
+    assert [one["confirmed"] for one in facts] == [True, True]
+    assert not any("no problem in common" in one["text"] for one in facts)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_who_fails_the_sealed_exam_is_no_rival_in_it(archive: Archive, pair: tuple[Candidate, Candidate], slots: int) -> None:
+    good, lucky = pair
+    failing = Answering(archive, slots=slots, fails="lucky", how=JobError(Status.CRASH, "worker-died", "twice"))
+    held(archive, failing, SEALED, [good.id, lucky.id])
+    assert archive.report(good).results[-1].facts["confirmed"] and archive.report(lucky).status is Status.CRASH
+
+
+def test_one_alone_in_the_sealed_exam_is_not_held_against_those_that_did_not_take_it(
+        archive: Archive, pair: tuple[Candidate, Candidate]) -> None:
+    good, lucky = pair
+    held(archive, Answering(archive), SEALED, [lucky.id])
+    assert archive.report(lucky).results[-1].facts["confirmed"]
+    held(archive, Answering(archive), SEALED, [good.id])
+    assert archive.report(good).results[-1].facts["confirmed"]
+
+
+def test_what_is_confirmed_without_rows_of_the_confirm_set_stands_in_the_way(archive: Archive) -> None:
+    good, lucky = (next(one for one in archive.candidates("made") if one.name == name) for name in ("good", "lucky"))
+    archive.finish(lucky, Status.OK, tier="confirmed")
+    ended, = held(archive, Answering(archive), CONFIRM, [good.id])
+    told = archive.report(good).results[-1].facts
+    assert ended.tier == "provisional" and told["against"] == lucky.id and "no problem in common" in told["text"]
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_no_verdict_is_drawn_after_our_files_changed(archive: Archive, tmp_path: Path, slots: int) -> None:
+    files = one_file(tmp_path)
+    rewritten(tmp_path / FILE, "a = 2\n", same_times=True)
+    with pytest.raises(HarnessChanged, match=FILE):
+        held(archive, Answering(archive, slots=slots), files=files)
+    assert all(archive.book(one).result(CONFIRM) is None for one in archive.candidates("made") if one.tier != "control")
 
 
 def test_ids_and_what_travels_tell_nothing_of_the_seed() -> None:

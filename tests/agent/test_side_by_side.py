@@ -16,10 +16,12 @@ from agent.prepare import Ready
 from agent.proposers.base import Parent
 from agent.watch import Quiet
 from evaluator.cluster import ClusterSettings, JobError
+from evaluator.guard.harness import HarnessChanged
 from evaluator.report import Row, Status
 from evaluator.stage import Answered, Problem
 from search.store.archive import Archive, open_archive
 from tests.agent.asking import PROBE, quick
+from tests.evaluator.own_files import FILE, one_file, rewritten
 from vortex import flows
 from vortex.compiler.front import load
 from vortex.config import OperatingPoint
@@ -55,6 +57,27 @@ class Played:
                 raise JobError(Status.INFRASTRUCTURE, "worker-lost", "the machine went away")
             digest = hashlib.blake2b(f"{name}/{problem.id}".encode()).digest()[0]
             yield Answered(problem=problem.id, data={"right": not self.silent and digest < 128})
+
+
+@dataclass
+class Growing(Played):
+    """Two nodes join when the first round is over."""
+
+    def stream(self, *args: Any) -> Generator[Answered, None, None]:
+        yield from super().stream(*args)
+        if self.streams == CONTROLS + 3:
+            self.slots, self.meeting = 3, threading.Barrier(3, timeout=20)
+
+
+@dataclass
+class Meddling(Played):
+    """A candidate writes one of our files, and puts its size and time back."""
+
+    file: Path = Path()
+
+    def stream(self, *args: Any) -> Generator[Answered, None, None]:
+        yield from super().stream(*args)
+        rewritten(self.file, "a = 2\n", same_times=True)
 
 
 def grade(self: Any, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
@@ -101,6 +124,26 @@ def test_three_at_once_end_as_one_after_the_other(tmp_path: Path, play: Any) -> 
     assert found(three) == found(one)
     judged = [rows for *_, rows in found(three)]
     assert len(judged) == CONTROLS + 6 and all(len(rows) == 12 for rows in judged)
+
+
+def test_a_node_that_joins_is_used_from_the_next_round_on(tmp_path: Path, play: Any) -> None:
+    archive, runner = open_archive(tmp_path / "results.db"), Growing()
+    assert play(archive, runner).finished and runner.streams == CONTROLS + 6
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_file_of_ours_that_changed_unseen_is_found_when_the_campaign_ends(
+        tmp_path: Path, play: Any, monkeypatch: pytest.MonkeyPatch, silent: bool) -> None:
+    """Where another error ended it, that error is told, and the change is noted."""
+    notes: list[str] = []
+    files, archive = one_file(tmp_path), open_archive(tmp_path / "results.db")
+    monkeypatch.setattr(loop, "harness", lambda: files)
+    monkeypatch.setattr(Quiet, "note", lambda self, text: notes.append(text))
+    with pytest.raises(CampaignError if silent else HarnessChanged, match="gives no signal" if silent else FILE):
+        play(archive, Meddling(file=tmp_path / FILE, silent=silent))
+    record = archive.campaign("made")
+    assert record is not None and record.state == "stopped"
+    assert [(FILE in note) for note in notes] == [True] * silent
 
 
 def test_a_dense_control_without_signal_stops_the_campaign_and_says_why(tmp_path: Path, play: Any) -> None:

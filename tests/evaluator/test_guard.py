@@ -1,6 +1,6 @@
 """The guard: what cannot be believed is named, and what can is let be."""
 import math
-import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from evaluator.guard.harness import Harness, HarnessChanged
 from evaluator.guard.outputs import LOOP_TIMES
 from evaluator.report import Estimate, Row, Status
 from evaluator.stage import Problem
+from tests.evaluator.own_files import rewritten
 from tests.evaluator.scripted import POINT, Script, ScriptedEngine, graph, make_scripted
 from vortex.compiler.chips import find_chip
 from vortex.compiler.cost import Shape
@@ -127,15 +128,6 @@ def taken(root: Path) -> Harness:
     return Harness.taken(root, ("vortex", "evaluator", "search"))
 
 
-def rewritten(path: Path, text: str, *, same_times: bool = False) -> None:
-    before = path.stat()
-    path.write_text(text)
-    if same_times:
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    else:
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-
-
 def test_files_that_stay_come_go_or_change_are_told_by_name(files: Path) -> None:
     harness = taken(files)
     assert sorted(harness.digests) == ["evaluator/tasks/set.jsonl", "vortex/a.py"] and harness.changed() == []
@@ -144,11 +136,14 @@ def test_files_that_stay_come_go_or_change_are_told_by_name(files: Path) -> None
     rewritten(files / "vortex/a.py", "a = 2\n")
     (files / "evaluator/new.py").write_text("")
     (files / "evaluator/tasks/set.jsonl").unlink()
+    (files / "evaluator/.#new.py").symlink_to("an editor's lock, which leads nowhere")
     assert harness.changed() == ["evaluator/new.py", "evaluator/tasks/set.jsonl", "vortex/a.py"]
     assert taken(files).fingerprint != harness.fingerprint
     with pytest.raises(HarnessChanged, match=r"own files changed on this machine while it ran: evaluator/new\.py, ") as refusal:
         harness.check()
     assert "then resume" in refusal.value.hint
+    shutil.rmtree(files / "vortex")
+    assert "vortex/a.py" in harness.changed(thorough=True)
 
 
 def test_a_change_that_keeps_size_and_time_is_found_by_reading_all(files: Path) -> None:
@@ -175,13 +170,14 @@ def test_a_worker_with_other_files_is_refused_before_it_begins(files: Path) -> N
     assert script.log == []
 
 
-def test_a_change_during_a_stage_is_found_at_its_end(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("same_times", [False, True])
+def test_a_change_during_a_stage_is_found_at_its_end(files: Path, monkeypatch: pytest.MonkeyPatch, same_times: bool) -> None:
     harness = taken(files)
     monkeypatch.setattr("evaluator.guard.guarded.harness", lambda: harness)
     script = Script((1.0,))
     run = Watched(script, harness.fingerprint).run(ScriptedEngine(), None, POINT, script.problems(POINT), ())
     assert next(run).problem == "task/0"
-    rewritten(files / "vortex/a.py", "a = 5\n")
+    rewritten(files / "vortex/a.py", "a = 5\n", same_times=same_times)
     with pytest.raises(Exception, match="harness-changed") as fault:
         next(run)
     assert fault.value.status is Status.INFRASTRUCTURE  # type: ignore[attr-defined]  # a JobError
