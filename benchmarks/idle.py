@@ -15,6 +15,7 @@ from evaluator.stages import make_stage
 from vortex import api, flows
 from vortex.config import OperatingPoint
 
+POINTS = (OperatingPoint(), OperatingPoint(topk_ratio=0.25))       # by turns: shares of the blocks need no engine of their own
 TASKS = ["multikey-1k-full", "multiquery-1k", "vt-1k-4hop"]
 
 
@@ -24,10 +25,11 @@ def main() -> int:
     parser.add_argument("--candidates", type=int, default=24)
     parser.add_argument("--samples", type=int, default=16)
     options = parser.parse_args()
-    point, names = OperatingPoint(), flows.ALGORITHMS
+    names = flows.ALGORITHMS
     stages: list[Stage] = [make_stage("retrieval", {"tasks": TASKS, "samples": options.samples})]
     with Cluster(ClusterSettings(workers=options.workers)) as cluster, ThreadPoolExecutor(options.workers) as threads:
         def judge(number: int) -> str:
+            point = POINTS[number % len(POINTS)]
             graph = api.load_flow(names[number % len(names)]).graph
             work = Work(name=str(number), source="", graph=graph, point=point, control=True)
             return Funnel(stages, cluster).judge(work, MemoryBook(), Silent()).status.value

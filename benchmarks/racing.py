@@ -44,11 +44,12 @@ GRAPH = load(_SOURCE, str(_PATH), Geometry(16, 32, 2))
 @dataclass(frozen=True)
 class Rule:
     """Looks after `first` problems of a stage and every `block`; stops below `limit` times the share that is left. A limit of 0
-    never stops."""
+    never stops. `together`: all tasks are those of one stage, asked in turns."""
 
     limit: float = 0.2
     first: int = 8
     block: int = 8
+    together: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _campaign(pool: Sequence[Recorded], order: Mapping[str, int], timed: Mapping
     standard = rival(0, "dense", "control", _by_stage((*dense.rows, *timed["dense"][0])), fresh["dense"])
     standing, whole, answered = [standard], [], 0
     for id, flow in enumerate(chosen, 1):
-        rows = sorted(flow.rows, key=lambda row: (ACCURACY_STAGES.index(row.stage), order[row.problem]))
+        rows = sorted(flow.rows, key=lambda row: (not rule.together and ACCURACY_STAGES.index(row.stage), order[row.problem]))
         used, own = _raced(rows, timed[flow.name][0], standing, rule)
         answered += used
         if used == len(rows):
@@ -151,7 +152,7 @@ def _examined(standard: Rival, whole: Sequence[Rival], standing: Sequence[Rival]
 
 def _raced(rows: Sequence[Row], timed: Sequence[Row], rivals: Sequence[Rival], rule: Rule) -> tuple[int, RowsByStage]:
     """How many of `rows` are answered before the flow stops or ends, and all rows at hand by then. As AccuracyStage does."""
-    total, stages = Counter(map(task_of, rows)), Counter(row.stage for row in rows)
+    total, stages = Counter(map(task_of, rows)), Counter("" if rule.together else row.stage for row in rows)
     starts = accumulate(stages.values(), initial=0)
     looks = [start + look for start, size in zip(starts, stages.values(), strict=False)
              for look in range(rule.first, size, rule.block)] if rule.limit else []
@@ -231,17 +232,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("tune", "report"))
     parser.add_argument("--replays", type=int, default=200)
-    parser.add_argument("--limits", type=float, nargs="*", default=[0.1, 0.2, 0.3])
+    parser.add_argument("--limits", type=float, nargs="*", default=[0.1, 0.2])
     options = parser.parse_args()
     if options.what == "tune":
         record("racing_tuning", 1, list(tune(options.replays)))
         return
-    pool, rules = recorded(), tuple(Rule(limit=limit) for limit in options.limits)
+    pool = recorded()
+    rules = [Rule(limit=limit, together=together) for limit in options.limits for together in (False, True)]
     found = {}
     for rule in rules:
         pairs = [replay(pool, seed, rule) for seed in range(options.replays)]
-        found[f"limit {rule.limit:g}"] = summary(pairs, [pool] * len(pairs))
-        print(rule, found[f"limit {rule.limit:g}"], flush=True)
+        name = f"limit {rule.limit:g}, {'one stage' if rule.together else 'stage by stage'}"
+        found[name] = summary(pairs, [pool] * len(pairs))
+        print(name, found[name], flush=True)
     looks = {"first": Rule().first, "block": Rule().block}
     record("racing", 1, {"flows": len(pool) - 1, "replays": options.replays, **looks, "rules": found})
 

@@ -1,16 +1,16 @@
 """What the wall costs: the same text loaded by a plain limited child and by one in the sandbox, turn by turn.
 
-    python benchmarks/sandbox.py [--calls 50] [--json FILE]
+    python benchmarks/sandbox.py [--calls 50]
 
 Prints median and 95th percentile of each, their difference and ratio, for every means that holds on this machine; starting the
 warm parent, paid once a process, stands apart.
 """
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from machine import record
 
 from evaluator.sandbox import Sandbox
 from evaluator.sandbox.choice import working
@@ -27,13 +27,11 @@ TOLD = ("{name:12} plain {plain_ms:.1f} ms, sandboxed {sandboxed_ms:.1f} ms (95 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--calls", type=int, default=50)
-    parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     found = {means.name: compared(Sandbox(means), asked.calls) for means in working()}
     for name, told in found.items():
         print(TOLD.format(name=name, **told))
-    if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+    record("sandbox", 1, found)
 
 
 def compared(sandbox: Sandbox, calls: int) -> dict[str, float]:
