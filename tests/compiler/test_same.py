@@ -98,9 +98,9 @@ def test_a_difference_names_what_is_kept() -> None:
 
 @pytest.mark.parametrize("body", ["s = s * s + u", "s = ops.maximum(s * 0.5, u * s)", "x = (x @ x.T) * 0.1 + x",
                                   "s = s + (x * (i + 1.0)).sigmoid().sum(dim=2).sum(dim=1)", "x = (x + x.T).sigmoid()"])
-def test_long_flows_take_a_fraction_of_a_second(body: str) -> None:
+def test_long_flows_cost_no_power_of_their_length(body: str) -> None:
     start = "u = q.max(dim=1) @ cache['c'].T\ns = u * 0.5\nx = (q * cache['c']) @ (q * cache['c']).T\n"
     graph = flow(MEAN, f"{start}for i in range(40):\n    {body}\nreturn ops.topk(s + x.max(dim=1).max(dim=2))")
-    began = time.perf_counter()
+    began = time.thread_time()                   # a fraction of a second; without bounds it would be minutes
     identity(graph)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 5.0
