@@ -53,16 +53,25 @@ def candidates() -> Iterator[Means | str]:
 
 def readable(more: Sequence[str] = ()) -> list[str]:
     """What a child may read: Python, its libraries, and ours; never a folder because it is on the path."""
-    homes = [str(Path(spec.origin).parent) for name in LIBRARIES if (spec := find_spec(name)) and spec.origin]
-    wanted = [*SYSTEM, *DEVICES, sys.base_prefix, sys.prefix, *OURS, *homes, *more]
+    homes = [str(Path(origin).parent) for origin in _origins()]
+    wanted = [*SYSTEM, *DEVICES, _straight(sys.base_prefix), _straight(sys.prefix), *OURS, *homes, *more]
     return [path for path in dict.fromkeys(wanted) if Path(path).exists()]
 
 
 def library_path() -> list[str]:
     """Where the parent looks for them."""
-    origins = [spec.origin for name in LIBRARIES if (spec := find_spec(name)) and spec.origin]
     return list(dict.fromkeys(str(path.parent.parent if path.name == "__init__.py" else path.parent)
-                              for path in map(Path, origins)))
+                              for path in map(Path, _origins())))
+
+
+def _origins() -> list[str]:
+    return [_straight(spec.origin) for name in LIBRARIES if (spec := find_spec(name)) and spec.origin]
+
+
+def _straight(path: str) -> str:
+    """Without the `..` that stays in Python's own paths when it is called by such a one: the folders on the way there are not
+    in the sandbox. The last part is left, since a virtual environment is known by the link that its `python` is."""
+    return str(Path(path).parent.resolve() / Path(path).name) if ".." in Path(path).parts else path
 
 
 def _mount_point() -> str:
@@ -73,7 +82,7 @@ def _mount_point() -> str:
 
 
 def _python() -> list[str]:
-    return [sys.executable, "-I", "-c", START.format(path=[ROOT, *library_path()])]
+    return [_straight(sys.executable), "-I", "-c", START.format(path=[ROOT, *library_path()])]
 
 
 def _bubblewrap(program: str, paths: Sequence[str]) -> list[str]:

@@ -393,3 +393,10 @@ def test_holes_are_found_where_there_is_no_wall(tmp_path: Path) -> None:
     told = child.run(holes, str(secret), str(tmp_path), wall_s=30, memory_bytes=MEMORY)
     assert set(told) >= {"files of the user can be read", "files can be written", "sockets can be made",
                          "processes can be started", "signals can be sent"}
+
+
+def test_python_called_by_a_roundabout_path_finds_the_same_means(tmp_path: Path) -> None:
+    roundabout = os.path.relpath(sys.executable, tmp_path.resolve())
+    asked = "from evaluator.sandbox import choice; print([one.name for one in choice.working()])"
+    told = subprocess.run([roundabout, "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert told.strip() == str([name for name in working() if name != "bubblewrap alone"])
