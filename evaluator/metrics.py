@@ -37,6 +37,11 @@ def pass_at(rows: Sequence[Row], k: int) -> float | None:
     return float(np.mean(chances)) if chances else None
 
 
+def draws(repeats: int) -> list[int]:
+    """The k of pass@k that are told: 1, 2, 4 and so on, and all of them; none of a problem that is asked once."""
+    return sorted({repeats, *(1 << i for i in range(repeats.bit_length()))}) if repeats > 1 else []
+
+
 def goodput(rows: Sequence[Row]) -> float | None:
     """Exact answers per second that the engine worked on the rows."""
     seconds = sum(float(row.data.get("device_s", 0.0)) for row in rows)
@@ -65,8 +70,8 @@ def of_dense(stage: str, rows: Sequence[Row], dense: Sequence[Row]) -> Estimate 
 
 
 def truncated(rows: Sequence[Row]) -> float | None:
-    """The share of answers that ran into the limit of new tokens and are not right: some tasks end there."""
-    ends = [row.data["finish"] == "length" and row.exact < 1 for row in rows if "finish" in row.data]
+    """The share of answers that ran into the limit of new tokens, right or not."""
+    ends = [row.data["finish"] == "length" for row in rows if "finish" in row.data]
     return float(np.mean(ends)) if ends else None
 
 
@@ -112,7 +117,7 @@ def facts(rows: Sequence[Row], dense: Sequence[Row], repeats: int) -> Mapping[st
         "tokens_per_problem": tokens_per_problem(rows), "truncated": truncated(rows), "boxless": boxless(rows),
         "goodput": goodput(rows), "token_ms": token_ms(rows), "faults": faults(rows), "doubts": doubts(rows) or None,
         "at_caps": at_caps(rows), "tokens_of_dense": change and plain(change),
-        f"pass_at_{repeats}": pass_at(rows, repeats) if repeats > 1 else None,
+        **{f"pass_at_{k}": pass_at(rows, k) for k in draws(repeats)},
     }
     return {name: value for name, value in told.items() if value is not None and value != {}}
 

@@ -25,6 +25,13 @@ def test_pass_at_k_is_the_share_of_draws_with_a_right_answer(right: list[bool], 
         assert found == pytest.approx(sum(draws) / len(draws))
 
 
+@pytest.mark.parametrize(("repeats", "told"), [(1, []), (2, [1, 2]), (4, [1, 2, 4]), (6, [1, 2, 4, 6])])
+def test_pass_at_k_is_told_for_doubling_k_and_for_all_repeats(repeats: int, told: list[int]) -> None:
+    rows = [row(repeat=index, score=float(index == 0)) for index in range(repeats)]
+    found = {name: value for name, value in metrics.facts(rows, [], repeats).items() if name.startswith("pass_at_")}
+    assert found == {f"pass_at_{k}": pytest.approx(k / repeats) for k in told}
+
+
 def test_goodput_counts_right_answers_by_the_time_the_engine_worked() -> None:
     rows = [row(device_s=1.5), row(repeat=1, score=0, device_s=2.5, tokens=10**6), row(problem="t/1/1", score=0.5, device_s=0)]
     assert metrics.goodput(rows) == 0.25
@@ -45,7 +52,7 @@ def test_shares_and_counts_are_of_the_rows_that_tell() -> None:
     rows = [row(score=0, finish="length", grade={"box": False}), row(repeat=4, finish="length"),
             row(repeat=1, finish="stop", grade={"box": True, "judge": True}), row(repeat=2),
             row(repeat=3, score=0, grade={"fault": "empty"})]
-    assert (metrics.truncated(rows), metrics.boxless(rows), metrics.doubts(rows)) == (1 / 3, 0.5, 1)
+    assert (metrics.truncated(rows), metrics.boxless(rows), metrics.doubts(rows)) == (2 / 3, 0.5, 1)
     assert metrics.faults(rows) == {"empty": 1}
     assert metrics.truncated([row()]) is None and metrics.boxless([row()]) is None
 
