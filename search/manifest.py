@@ -77,12 +77,12 @@ def read_manifest(text: str) -> Manifest:
 
 
 def figures(entry: Entry) -> dict[str, Estimate]:
-    """Accuracy over all tasks, speed, and what each stage measured beside them."""
+    """Accuracy over all tasks, speed, either with its other interval, and what each stage measured beside them."""
     found = {name: value for result in entry.report.results for name, value in result.metrics.items()}
     by_stage = entry.by_stage
     if any(stage in by_stage for stage in statistics.ACCURACY_STAGES):
         found["accuracy"] = statistics.accuracy(by_stage)
-    return found
+    return found | statistics.other_intervals(by_stage)
 
 
 def ancestors(lineage: tuple[Candidate, ...]) -> tuple[Ancestor, ...]:

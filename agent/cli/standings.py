@@ -8,6 +8,7 @@ from typing import Any
 from agent.cli.text import columns
 from agent.cli.words import MOST_NAME, short
 from evaluator import statistics
+from evaluator.report import Estimate
 from search.candidate import Candidate
 from search.frontier import Frontier, Place, Standing
 from search.words import accuracy_text, bytes_text, lengths_text, share_text, speed_text
@@ -75,6 +76,7 @@ def record(one: Standing) -> dict[str, Any]:
     return {
         "id": candidate.id, "name": candidate.name, "tier": candidate.tier, "place": str(one.place),
         "accuracy": asdict(one.accuracy), "speed": asdict(one.speed), "share": one.share,
+        **{name: asdict(figure) for name, figure in _other_intervals(one).items()},
         "bytes_per_step": one.bytes_per_step, "round": candidate.round, "parents": list(candidate.parents),
         "author": candidate.author, "hypothesis": candidate.hypothesis, "flow_hash": candidate.flow.hash,
         "point": candidate.point.model_dump(mode="json"), "rival": one.rival, "doubt": one.doubt,
@@ -82,14 +84,21 @@ def record(one: Standing) -> dict[str, Any]:
     }
 
 
+def _other_intervals(one: Standing) -> dict[str, Estimate]:
+    """Of the rows that its figures rest on."""
+    return statistics.other_intervals(one.fresh or one.rows)
+
+
 def as_csv(standings: Sequence[Standing]) -> str:
-    """A head and a line a candidate; figures with the ends of their intervals."""
+    """A head and a line a candidate; figures with the ends of their intervals, the other ones last."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("id", "name", "tier", "place", "accuracy", "accuracy_low", "accuracy_high", "speed", "speed_low",
-                     "speed_high", "share", "bytes_per_step", "round", "parents"))
+                     "speed_high", "share", "bytes_per_step", "round", "parents", "on_this_set_low", "on_this_set_high",
+                     "other_runs_low", "other_runs_high"))
     for one in standings:
         candidate, a, s = one.candidate, one.accuracy, one.speed
         writer.writerow((candidate.id, candidate.name, candidate.tier, one.place, a.value, a.low, a.high, s.value, s.low,
-                         s.high, one.share, one.bytes_per_step, candidate.round, " ".join(map(str, candidate.parents))))
+                         s.high, one.share, one.bytes_per_step, candidate.round, " ".join(map(str, candidate.parents)),
+                         *(end for other in _other_intervals(one).values() for end in (other.low, other.high))))
     return out.getvalue().rstrip("\n")

@@ -126,7 +126,8 @@ class AccuracyStage(Usual):
                    seconds=answered.seconds, data=data)
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
-        """See Stage. Facts: accuracy by task, the smallest difference it can see, those of evaluator/metrics.py."""
+        """See Stage. Facts: accuracy by task, its interval on these very problems, the smallest difference it can see, those
+        of evaluator/metrics.py."""
         estimate = statistics.mean_of_tasks(rows)
         status, code, message = self._verdict(rows, context)
         return StageResult(stage=self.name, status=status, code=code, message=message, metrics={self.name: estimate},
@@ -139,6 +140,7 @@ class AccuracyStage(Usual):
         share = None if context.is_dense else metrics.of_dense(self.name, rows, context.dense)
         return {"by_task": {task: metrics.plain(e) for task, e in by_task.items()},
                 "exact": sum(row.exact for row in rows) / len(rows), "tasks": self.fingerprints(),
+                "on_this_set": metrics.plain(statistics.on_this_set({self.name: rows})),
                 "detectable": statistics.detectable(dense or None, problems, repeats),
                 **({"of_dense": metrics.plain(share)} if share else {}),
                 **({"pace": doubt} if (doubt := self._pace(rows, context)) else {}),

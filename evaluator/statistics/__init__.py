@@ -5,7 +5,7 @@ from evaluator.statistics.confirm import Confirmation, confirmation, split_confi
 from evaluator.statistics.dominance import RUN_SPREAD, SPEED_FLOOR, chance_on_frontier, probability_dominates
 from evaluator.statistics.names import ACCURACY_STAGES, CONFIRM_STAGE, SPEED_STAGE
 from evaluator.statistics.power import detectable
-from evaluator.statistics.repeats import fewest_repeats, on_this_set
+from evaluator.statistics.repeats import fewest_repeats, of_other_runs, on_this_set, other_intervals
 from evaluator.statistics.scores import (
     accuracy,
     accuracy_rows,
@@ -22,6 +22,7 @@ from evaluator.statistics.timings import median_ratio, per_repeat, probability_a
 __all__ = [
     "ACCURACY_STAGES", "CONFIRM_STAGE", "LEVEL", "RUN_SPREAD", "SPEED_FLOOR", "SPEED_STAGE", "Confirmation", "accuracy",
     "accuracy_rows", "best_of", "chance_on_frontier", "confirmation", "detectable", "difference", "fewest_repeats",
-    "mean", "mean_of_tasks", "median_ratio", "on_this_set", "per_repeat", "probability_as_fast", "probability_at_least",
-    "probability_dominates", "ratio_of_means", "scores_by_task", "shrunken", "speed", "split_confirm", "task_of",
+    "mean", "mean_of_tasks", "median_ratio", "of_other_runs", "on_this_set", "other_intervals", "per_repeat",
+    "probability_as_fast", "probability_at_least", "probability_dominates", "ratio_of_means", "scores_by_task", "shrunken",
+    "speed", "split_confirm", "task_of",
 ]

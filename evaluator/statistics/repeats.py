@@ -1,11 +1,16 @@
-"""What the repeats of a problem tell: noise of the same problems asked again, apart from the choice of problems."""
+"""What would come out again: noise of the same problems, apart from the choice of problems; and of other runs of one timing."""
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from evaluator.report import Estimate, Row, RowsByStage
-from evaluator.statistics.centre import Centre, estimate, plain, size
+from evaluator.statistics.centre import Centre, Z, estimate, plain, size
+from evaluator.statistics.dominance import RUN_SPREAD
+from evaluator.statistics.names import SPEED_STAGE
 from evaluator.statistics.scores import accuracy_rows, clusters
+from evaluator.statistics.timings import speed
 
 
 def fewest_repeats(rows: Iterable[Row]) -> int:
@@ -24,6 +29,23 @@ def on_this_set(rows: RowsByStage) -> Estimate:
     squares = [_squares(problems) for problems in tasks.values()]
     centre = Centre(plain(means), float(np.sum(squares)) ** 0.5 / len(squares))
     return estimate(plain(means), centre, (0.0, 1.0), size(means))
+
+
+def of_other_runs(figure: Estimate, run_spread: float = RUN_SPREAD) -> Estimate:
+    """A speed with the interval for other runs of the same flow: its own is that of the repeats within one run."""
+    low, high = math.log(figure.low), math.log(figure.high)
+    middle, half = (low + high) / 2, math.hypot((high - low) / 2, Z * run_spread)
+    return replace(figure, low=min(figure.low, math.exp(middle - half)), high=max(figure.high, math.exp(middle + half)))
+
+
+def other_intervals(rows: RowsByStage) -> dict[str, Estimate]:
+    """Beside `accuracy` and `speed`, where they were measured: on_this_set and of_other_runs, by the names they are told by."""
+    found = {}
+    if accuracy_rows(rows):
+        found["accuracy_on_this_set"] = on_this_set(rows)
+    if len(rows.get(SPEED_STAGE, ())) > 1:
+        found["speed_of_other_runs"] = of_other_runs(speed(rows))
+    return found
 
 
 def within(problems: Mapping[str, Sequence[float]]) -> float:

@@ -132,6 +132,7 @@ def test_facts_tell_what_was_asked_and_what_can_be_seen() -> None:
     assert facts["tasks"]["math:small"].startswith("fixed-1 40 problems")
     assert 0 < facts["detectable"] <= 1 and facts["pass_at_2"] == 0
     assert facts["of_dense"]["value"] == 0
+    assert facts["on_this_set"]["value"] == 0 and 0 < facts["on_this_set"]["high"] < facts["by_task"]["math:small"]["high"]
     assert made.fingerprints() == facts["tasks"]
 
 

@@ -50,6 +50,28 @@ def test_without_repeats_the_interval_on_this_set_is_an_upper_bound() -> None:
     assert statistics.on_this_set(one).half_width >= 1.96 * (0.25 / 40) ** 0.5
 
 
+def test_the_interval_for_other_runs_holds_their_speeds() -> None:
+    """Runs differ by RUN_SPREAD and repeats within one by a quarter of it: its own interval misses where other runs lie."""
+    draw, spread = np.random.default_rng(6), statistics.RUN_SPREAD
+    hits = {"own": 0, "other": 0}
+    for _ in range(300):
+        logs = spread * draw.standard_normal() + spread / 4 * draw.standard_normal(10)
+        rows = {"speed": [Row(stage="speed", problem="b1-c64", repeat=k, score=2 * float(np.exp(one)))
+                          for k, one in enumerate(logs)]}
+        own, other = statistics.speed(rows), statistics.other_intervals(rows)["speed_of_other_runs"]
+        assert other.value == own.value and other.low < own.low < own.high < other.high
+        hits["own"] += own.low <= 2 <= own.high
+        hits["other"] += other.low <= 2 <= other.high
+    assert hits["own"] < 0.5 * 300 and 0.93 * 300 <= hits["other"] <= 0.985 * 300
+
+
+def test_intervals_are_told_of_what_was_measured() -> None:
+    rows = copies([1.0, 0.0, 1.0], 4)
+    again = statistics.on_this_set({"reasoning": rows})
+    assert statistics.other_intervals({"reasoning": rows}) == {"accuracy_on_this_set": again}
+    assert statistics.other_intervals({"speed": [Row(stage="speed", problem="b1-c64", score=2.0)]}) == {}
+
+
 def test_interval_of_a_difference_of_repeats_covers_the_truth() -> None:
     draw = np.random.default_rng(5)
     hits = 0

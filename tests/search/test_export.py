@@ -110,6 +110,7 @@ def test_every_setting_of_a_point_comes_back(tmp_path: Path) -> None:
 
 def test_the_page_shows_source_and_hypothesis_as_text(folder: Path) -> None:
     page = (folder / "report.html").read_text()
+    assert "accuracy_on_this_set" in page and "speed_of_other_runs" in page
     assert "x &lt; y" in page and "&lt;b&gt;bold" in page and "<b>bold" not in page
 
 
