@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from agent.crew import Crew
+from agent.curves import beside
 from agent.judge import Judge
 from agent.rivals import rivals
 from evaluator.cluster import Runner
@@ -54,7 +55,8 @@ class ExamBook:
 
 @dataclass(frozen=True, kw_only=True)
 class Exam:
-    """`stage` is the exam, not yet given to anybody; `files` are our own, read again before verdicts are drawn."""
+    """`stage` is the exam, not yet given to anybody; `files` are our own, read again before verdicts are drawn; `knobs` are
+    the settings of the point that the campaign sweeps."""
 
     campaign: str
     archive: Archive
@@ -62,6 +64,7 @@ class Exam:
     runner: Runner
     stage: ConfirmStage
     files: Harness
+    knobs: Sequence[str] = ()
 
     def hold(self, only: Sequence[int] = ()) -> tuple[Candidate, ...]:
         """Tries those that are worth it, or the candidates `only`; gives them as they ended. Raises Stopped, VortexError.
@@ -72,10 +75,11 @@ class Exam:
         tries = self._tries(only)
         if not tries:
             return ()
-        field = [entry.candidate for entry in self._entries() if entry.candidate.id in self._standards()]
         crew = Crew(self.runner.slots, self.judge.clock)
+        judged = self._beside(crew, [one for one, _ in tries if self._open(one)])
+        field = [entry.candidate for entry in self._entries() if entry.candidate.id in self._standards()]
         crew.each([lambda one=one: self._measure(one, 0) for one in field if self._open(one)])  # type: ignore[misc]
-        if any(self._open(one) for one in field):
+        if any(self._open(one) for one in field) or any(one.status is Status.INFRASTRUCTURE for one in judged):
             self.judge.watch.note(f"the exam {self.stage.name} waits: the machines kept a control from taking it")
             return ()
         for one, _ in tries:
@@ -84,6 +88,13 @@ class Exam:
         crew.each([lambda one=one, n=n: self._measure(one, n, rows_only=True) for one, n in waiting])  # type: ignore[misc]
         self.files.check(thorough=True)
         return tuple(self._end(one, attempt) for one, attempt in waiting)
+
+    def _beside(self, crew: Crew, tries: Sequence[Candidate]) -> list[Candidate]:
+        """Judges the known algorithms at the points of `tries`, as it was done at the campaign's own."""
+        controls = [one for one in self.archive.candidates(self.campaign) if one.tier == "control"]
+        cut_off = [one for one in controls if one.status in (None, Status.INFRASTRUCTURE)]
+        new = [self.archive.add_candidate(one) for one in beside(tries, controls, self._standards(), self.knobs)]
+        return crew.each([partial(self.judge.judge, one) for one in (*cut_off, *new)])
 
     def attempts(self) -> Mapping[int, int]:
         """Which attempt each candidate was, in order."""

@@ -16,7 +16,8 @@ from vortex.errors import CampaignError
 
 CONFIRM: Part = "confirm"
 SEALED: Part = "sealed"
-GATING = ("gate", "race")             # settings that end a stage early: an exam is measured to its end
+RACE = "race"                         # ends a stage early: an exam is measured to its end
+GATING = ("gate", RACE)               # controls are not turned away
 
 
 def exam(stages: Sequence[StageTable], part: Part, secret: int) -> ConfirmStage:
@@ -55,7 +56,7 @@ def check_exam(stages: Sequence[StageTable]) -> None:
 
 
 def _inner(spec: StageTable, settings: confirming.ConfirmSettings, seed: int) -> Stage:
-    own: Mapping[str, Any] = {name: value for name, value in spec.settings.items() if name not in GATING}
+    own: Mapping[str, Any] = {name: value for name, value in spec.settings.items() if name != RACE}
     if spec.name == statistics.SPEED_STAGE:
         return make_stage(spec.name, {**own, "repeats": settings.repeats})
     stage = make_stage(spec.name, {**own, "samples": settings.samples})

@@ -248,7 +248,7 @@ class Loop:
         stage = exams.exam(stages, part, self._archive.secret(self._campaign.name))
         try:
             return Exam(campaign=self._campaign.name, archive=self._archive, judge=self._judge, runner=self._runner,
-                        stage=stage, files=self._files).hold(only)
+                        stage=stage, files=self._files, knobs=[name for name, _ in self._campaign.knobs]).hold(only)
         finally:
             self._spent()
 

@@ -22,6 +22,7 @@ from vortex.serving.engine import Engine
 
 NAME = statistics.CONFIRM_STAGE
 REPEATED = (*statistics.ACCURACY_STAGES, statistics.SPEED_STAGE)
+BELOW_GATE = "below-gate"
 Asked: TypeAlias = Mapping[str, tuple[Stage, Problem]]
 
 
@@ -113,24 +114,30 @@ class ConfirmStage(Usual):
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
         """Facts: `confirmed`, and what it rests on. Rivals are the controls, and what was confirmed before: one without rows
-        of this stage cannot be beaten."""
+        of this stage cannot be beaten. Whoever stays under a gate is not confirmed; controls are held to none."""
         own, dense = statistics.split_confirm(rows), statistics.split_confirm(context.dense)
+        below = ""
         for stage in self.inner:
             inner = stage.result(own.get(stage.name, ()), replace(context, dense=dense.get(stage.name, ())))
-            if inner.status is not Status.OK:
+            if inner.code == BELOW_GATE:
+                below = below or inner.message
+            elif inner.status is not Status.OK:
                 return replace(inner, stage=self.name, facts={})
         metrics = {"accuracy": statistics.accuracy(own), statistics.SPEED_STAGE: statistics.speed(own)}
         facts: dict[str, Any] = {"confirmed": False}
         if not (context.is_dense or context.control):
-            facts |= self._verdict(own, context.rivals)
+            facts |= self._verdict(own, context.rivals, below)
         return StageResult(stage=self.name, status=Status.OK, metrics=metrics, facts=facts)
 
-    def _verdict(self, own: RowsByStage, rivals: Sequence[Rival]) -> Mapping[str, Any]:
+    def _verdict(self, own: RowsByStage, rivals: Sequence[Rival], below: str) -> Mapping[str, Any]:
         measured = [replace(one, rows=statistics.split_confirm(one.rows.get(self.name, ()))) for one in rivals
                     if one.tier != "provisional"]
         found = statistics.confirmation(own, measured, max(1, self.attempt), self.settings.alpha)
-        return {"confirmed": found.confirmed, "p": found.p, "level": found.level, "attempt": self.attempt,
-                "against": found.against, "text": found.text}
+        scored = statistics.accuracy(own)
+        if scored.low <= 0:
+            below = below or f"accuracy {scored.value:.3f} cannot be told from none"
+        return {"confirmed": found.confirmed and not below, "p": found.p, "level": found.level, "attempt": self.attempt,
+                "against": found.against, "text": f"not confirmed: {below}" if below else found.text}
 
     def _asked(self, point: OperatingPoint) -> Asked:
         return _asked(self.inner, self.name, point)

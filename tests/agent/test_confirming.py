@@ -1,6 +1,6 @@
 """Exams: who is tried, on which problems, in which order, and that neither a kill nor a proposer changes or sees it."""
 import pickle
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from evaluator.funnel import Funnel
 from evaluator.guard.harness import Harness, HarnessChanged
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Problem
+from evaluator.stages import make_stage
 from evaluator.stages.confirm import ConfirmStage
 from evaluator.worker import JobError
 from search.candidate import Candidate, Draft, flow_record
@@ -44,13 +45,14 @@ class Answering:
     slots: int = 1
     fails: str = ""
     how: BaseException = field(default_factory=KeyboardInterrupt)
+    at: Mapping[float, tuple[float, float]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def stream(self, stage: Any, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
                done: Collection[tuple[str, int]], timeout_s: float) -> Generator[Answered, None, None]:
         name = next(one.name for one in self.archive.candidates("made") if one.point == point)
         self.asked.append(name)
-        accuracy, speed = TRUE[name]
+        accuracy, speed = self.at.get(point.topk_ratio, TRUE[name])
         for index, problem in enumerate(problems):
             for repeat in range(problem.repeats):
                 if (problem.id, repeat) in done:
@@ -93,15 +95,20 @@ def _grade(self: Any, problem: Problem, answered: Answered, point: OperatingPoin
 
 
 def held(archive: Archive, runner: Answering, part: Any = CONFIRM, only: Sequence[int] = (),
-         files: Harness | None = None) -> tuple[Candidate, ...]:
+         files: Harness | None = None, knobs: Sequence[str] = ()) -> tuple[Candidate, ...]:
     clock = Clock()
     stop = Stop(lambda: None)
     nothing = Funnel([], runner)
-    judge = Judge(archive=archive, funnel=nothing, controls=nothing, watch=Quiet(), stop=stop, clock=clock,
+    measuring = Funnel([make_stage(one.name, without_gate(one.settings)) for one in STAGES[:2]], runner)
+    judge = Judge(archive=archive, funnel=nothing, controls=measuring, watch=Quiet(), stop=stop, clock=clock,
                   environment=archive.environment({"cpu": "x"}))
     stage = exam(STAGES, part, SECRET)
     return Exam(campaign="made", archive=archive, judge=judge, runner=runner, stage=stage,
-                files=files or Harness(Path(), {})).hold(only)
+                files=files or Harness(Path(), {}), knobs=knobs).hold(only)
+
+
+def without_gate(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in settings.items() if name != "gate"}
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -114,6 +121,30 @@ def test_what_is_truly_better_is_confirmed_and_what_was_lucky_is_not(archive: Ar
     assert all(not one.fresh for one in frontier(archive.entries("made")).standings)
     again = Answering(archive)
     assert held(archive, again) == () and again.asked == []
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize(("knobs", "tier", "standing"), [((), "confirmed", [0.1, 0.11]),
+                                                        (("topk_ratio",), "provisional", [0.1, 0.11, 0.12])])
+def test_a_known_algorithm_is_no_find_for_having_been_given_another_share(
+        archive: Archive, knobs: tuple[str, ...], tier: str, standing: list[float], slots: int) -> None:
+    """At the share of `good`, it and quest are both four times as fast as dense, and both lose most answers."""
+    good = next(one.id for one in archive.candidates("made") if one.name == "good")
+    runner = Answering(archive, slots=slots, at={0.1 + 0.01 * 2: (0.3, 4.0)})
+    ended, = held(archive, runner, only=[good], knobs=knobs)
+    assert ended.tier == tier
+    controls = [one for one in archive.candidates("made") if one.tier == "control"]
+    assert [round(one.point.topk_ratio, 2) for one in controls] == standing
+    assert all(one.status is Status.OK and one.round == 0 for one in controls)
+
+
+def test_a_control_that_the_machines_lost_at_another_share_is_asked_again(archive: Archive) -> None:
+    good = next(one.id for one in archive.candidates("made") if one.name == "good")
+    lost = Answering(archive, fails="quest", how=JobError(Status.INFRASTRUCTURE, "worker-lost", "gone"))
+    assert held(archive, lost, only=[good], knobs=["topk_ratio"]) == ()
+    ended, = held(archive, Answering(archive), only=[good], knobs=["topk_ratio"])
+    assert (ended.name, ended.tier) == ("good", "provisional")         # as quest there is `good`, by its point
+    assert sum(one.tier == "control" for one in archive.candidates("made")) == 3
 
 
 def test_an_exam_that_was_cut_off_goes_on_with_the_same_attempts(archive: Archive) -> None:
