@@ -6,7 +6,7 @@ from typing import Protocol
 
 from evaluator.cluster import Runner
 from evaluator.guard import row_fault
-from evaluator.report import Report, Row, StageResult, Status
+from evaluator.report import Report, Row, StageResult, Status, skipped
 from evaluator.stage import Context, Problem, Rival, Stage
 from evaluator.worker import JobError
 from vortex.config import OperatingPoint
@@ -108,10 +108,7 @@ class Funnel:
         for stage in self.stages:
             result = book.result(stage.name)
             if result is None or result.status is Status.INFRASTRUCTURE:
-                context = self._context(stage, work, book)
-                if work.refusal is None and stage.skip(context):
-                    continue
-                result = self._settle(stage, work, context, book, watch)
+                result = self._ended(stage, work, book, watch)
                 book.close(result)
             watch.stage_ended(result)
             results.append(result)
@@ -126,9 +123,14 @@ class Funnel:
         return Context(point=work.point, graph=work.graph, dense=tuple(book.dense(stage.name)), rivals=work.rivals,
                        control=work.control, own=own, later=later)
 
-    def _settle(self, stage: Stage, work: Work, context: Context, book: Book, watch: Watch) -> StageResult:
+    def _ended(self, stage: Stage, work: Work, book: Book, watch: Watch) -> StageResult:
         if work.refusal is not None:
             return _refused(stage.name, work.refusal)
+        context = self._context(stage, work, book)
+        reason = stage.skip(context)
+        return skipped(stage.name, reason) if reason else self._settle(stage, work, context, book, watch)
+
+    def _settle(self, stage: Stage, work: Work, context: Context, book: Book, watch: Watch) -> StageResult:
         rows, problems = list(book.rows(stage.name)), stage.problems(work.point)
         watch.stage_started(stage.name, len(rows), sum(p.repeats for p in problems))
         try:

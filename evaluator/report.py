@@ -27,6 +27,8 @@ class Status(StrEnum):
 UNMEASURED = (Status.REJECTED, Status.DUPLICATE, Status.COMPILE, Status.TIMEOUT, Status.MEMORY, Status.CRASH,
               Status.INFRASTRUCTURE)
 
+_SKIPPED = "skipped"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -72,7 +74,16 @@ class StageResult:
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def skipped(self) -> bool:
+        """Whether the stage was left out: nothing was measured, and nothing is held against the candidate."""
+        return bool(self.facts.get(_SKIPPED))
+
     def __post_init__(self) -> None:
+        if self.skipped and (self.status is not Status.OK or self.metrics):
+            raise ValueError(f"stage {self.stage} was skipped, and yet ended {self.status}, figures: {list(self.metrics)}")
+        if self.skipped and not self.message:
+            raise ValueError(f"stage {self.stage} was skipped and does not say why")
         if self.status is not Status.OK and not self.code:
             raise ValueError(f"stage {self.stage} ended {self.status} and does not say why")
         if self.status is Status.OK and self.code:
@@ -81,6 +92,11 @@ class StageResult:
             raise ValueError(f"stage {self.stage} ended {self.status}, and yet has figures: {', '.join(self.metrics)}")
         for name, figure in self.metrics.items():
             _check(f"stage {self.stage}: {name}", figure)
+
+
+def skipped(stage: str, reason: str) -> StageResult:
+    """Of a stage that a candidate need not, or cannot, be put through: it goes on, and its Report says so."""
+    return StageResult(stage=stage, status=Status.OK, message=reason, facts={_SKIPPED: True})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,6 @@ def _figure(value: Estimate | None) -> str:
 
 
 def _stages(entry: Entry) -> str:
-    rows = "".join(f"<tr><td>{escape(one.stage)}</td><td>{escape(one.status)}</td><td>{escape(one.message)}</td></tr>"
-                   for one in entry.report.results)
+    rows = "".join(f"<tr><td>{escape(one.stage)}</td><td>{'skipped' if one.skipped else escape(one.status)}</td>"
+                   f"<td>{escape(one.message)}</td></tr>" for one in entry.report.results)
     return f"<table><tr><th>stage</th><th>ended</th><th></th></tr>{rows}</table>"

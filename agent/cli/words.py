@@ -24,7 +24,9 @@ def name_text(candidate: Candidate) -> str:
 
 
 def stage_text(result: StageResult) -> str:
-    """A figure where the stage measured one, `ok` where it did not, else how it ended."""
+    """A figure where the stage measured one, `ok` where it did not, else how it ended, or that it was left out."""
+    if result.skipped:
+        return "skipped"
     if result.status is not Status.OK:
         return str(result.status)
     if "confirmed" in result.facts:

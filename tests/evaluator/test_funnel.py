@@ -6,7 +6,8 @@ import pytest
 
 from evaluator.cluster import LocalCluster
 from evaluator.funnel import Funnel, MemoryBook, Silent, Work
-from evaluator.report import Row, StageResult, Status
+from evaluator.report import Row, StageResult, Status, skipped
+from evaluator.stage import Context
 from tests.evaluator.scripted import POINT, Script, graph, make_scripted
 from vortex.errors import ChildTimeout, UnknownOp, VortexError, Where
 
@@ -74,6 +75,33 @@ def test_a_closed_stage_is_taken_as_it_is() -> None:
     first, second = Script((1.0,)), Script((1.0,), name="chain")
     assert judge([first, second], book)[0] is Status.OK
     assert (first.log, second.log) == ([], ["task/0"])
+
+
+class Needless(Script):
+    """A script that nobody has to follow; asked why, it remembers."""
+
+    def skip(self, context: Context) -> str:
+        self.log.append("why")
+        return "nothing to see here"
+
+
+def test_a_stage_that_is_skipped_leaves_its_reason_and_is_not_asked_again() -> None:
+    first, second = Needless((0.0,), gate=0.5), Script((1.0,), name="chain")
+    status, _, book = judge([first, second])
+    assert (status, first.log, second.log) == (Status.OK, ["why"], ["task/0"])
+    assert book.results["retrieval"] == skipped("retrieval", "nothing to see here")
+    assert judge([first, second], book)[0] is Status.OK
+    assert (first.log, second.log) == (["why"], ["task/0"])
+
+
+def test_a_candidate_whose_every_stage_is_skipped_is_held_at_nothing() -> None:
+    assert judge([Needless((0.0,), gate=0.5)])[0] is Status.OK
+
+
+def test_a_refused_flow_ends_refused_whatever_could_be_skipped() -> None:
+    script = Needless((1.0,))
+    status, _, _ = judge([script], work=replace(WORK, graph=None, refusal=UnknownOp("there is no op 'tpok'")))
+    assert (status, script.log) == (Status.REJECTED, [])
 
 
 def test_all_rows_are_there_but_the_verdict_was_lost() -> None:

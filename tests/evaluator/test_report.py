@@ -1,9 +1,11 @@
 """A StageResult or Report that contradicts itself cannot be built."""
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from evaluator.report import UNMEASURED, Estimate, Report, StageResult, Status
+from evaluator.report import UNMEASURED, Estimate, Report, StageResult, Status, skipped
 
 FINE = Estimate(value=0.5, low=0.4, high=0.6, count=8)
 
@@ -19,6 +21,19 @@ FINE = Estimate(value=0.5, low=0.4, high=0.6, count=8)
 def test_a_result_does_not_contradict_itself(status: Status, code: str, figure: Estimate, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         StageResult(stage="retrieval", status=status, code=code, metrics={"accuracy": figure})
+
+
+@pytest.mark.parametrize(("how", "said"), [
+    ({"status": Status.GATE, "code": "below-gate"}, "was skipped, and yet ended gate"),
+    ({"status": Status.INFRASTRUCTURE, "code": "worker-lost"}, "was skipped, and yet ended infrastructure"),
+    ({"metrics": {"chain": FINE}}, r"was skipped, and yet ended ok, figures: \['chain'\]"),
+    ({"message": ""}, "does not say why"),
+])
+def test_a_skipped_stage_has_a_reason_and_nothing_else(how: dict[str, Any], said: str) -> None:
+    fine = skipped("chain", "the engine cannot do it")
+    assert fine.skipped and not StageResult(stage="chain", status=Status.OK, message="seen").skipped
+    with pytest.raises(ValueError, match=said):
+        replace(fine, **how)
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.GATE, Status.STOPPED, Status.NUMERICS, Status.HACK])
