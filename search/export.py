@@ -8,21 +8,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluator import sandbox
 from evaluator.report import Row, Status
+from evaluator.sandbox.entries import load_flow, plain
 from search.candidate import Candidate, Entry
 from search.manifest import AGAIN, Manifest, ancestors, figures, read_manifest, sha256, versions
 from search.page import page
-from vortex.compiler.front import load
 from vortex.compiler.identity.form import identity
 from vortex.config import OperatingPoint, load_point
-from vortex.errors import BundleError, FlowError, VortexError
-from vortex.ir import Graph
+from vortex.errors import BundleError, ChildFailure, FlowError, GraphError, VortexError
+from vortex.ir import Geometry, Graph
 from vortex.language.check import check
 from vortex.language.parameters import Parameters, checked_name, files_of, with_data
 from vortex.language.source_upstream import to_upstream
 
 MANIFEST = "manifest.json"
 UPSTREAM = "flow_upstream.py"         # the same flow in the public upstream's spelling, where that can say it
+READ_WALL_S, READ_MEMORY_BYTES = 20.0, 2 << 30
 FILES = ("flow.py", "graph.json", "point.toml", "report.json", "report.html")
 
 
@@ -101,10 +103,19 @@ def _in_upstream(candidate: Candidate) -> tuple[dict[str, str], str]:
     assert graph is not None, candidate.id
     try:
         text = to_upstream(graph, name=graph.name, doc=f"{candidate.name}. {candidate.hypothesis}".strip())
-        same = identity(load(text, UPSTREAM, graph.geometry)) == identity(graph)
-    except FlowError as error:
+        same = identity(_read_again(text, graph.geometry)) == identity(graph)
+    except (FlowError, GraphError, ChildFailure) as error:
         return {}, error.message
     return ({UPSTREAM: text}, "") if same else ({}, "the upstream's words would make another algorithm of it")
+
+
+def _read_again(text: str, geometry: Geometry) -> Graph:
+    """In the sandbox: our speller wrote it, but of what somebody else said. Raises FlowError, and what the sandbox raises."""
+    found = sandbox.run(load_flow, text, UPSTREAM, *plain(geometry, ()), wall_s=READ_WALL_S, memory_bytes=READ_MEMORY_BYTES,
+                        trusted=True)
+    graph = Graph.from_json(found)
+    check(graph)
+    return graph
 
 
 def _parameter_files(candidate: Candidate) -> dict[str, bytes]:

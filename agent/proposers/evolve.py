@@ -13,8 +13,8 @@ from agent.proposers.heads import HEADS
 from agent.proposers.ideas import IDEAS
 from agent.proposers.picks import PICKS
 from agent.proposers.tweaks import TWEAKS
-from vortex.compiler.front import load
 from vortex.compiler.identity.form import identity
+from vortex.compiler.passes import canonical
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError, FlowError
 from vortex.ir import Graph
@@ -87,14 +87,13 @@ class Evolver:
                 return None
             check(drawn.change.graph)
             source = to_source(drawn.change.graph, name=slug(drawn.name), doc=_doc(drawn))
-            parameters = drawn.change.graph.parameters
-            graph = load(source, f"<{drawn.name}>", round.geometry, parameters=parameters)
         except FlowError:
             return None
         proposal = Proposal(name=drawn.name, source=source, point=drawn.point, hypothesis=drawn.change.hypothesis,
                             author=self.kind, parents=tuple(p.id for p in drawn.parents if p.id is not None),
-                            parameters=parameters)
-        return proposal, (identity(graph), drawn.point.hash)
+                            parameters=drawn.change.graph.parameters)
+        # Of the Graph: the text descends from texts of others, and those are read in the sandbox alone.
+        return proposal, (identity(canonical(drawn.change.graph)), drawn.point.hash)
 
     def _draw(self, round: Round, rng: Random) -> Draw | None:
         parent, roll = self._parent(round, rng), rng.random()

@@ -77,6 +77,16 @@ def test_the_same_round_and_seed_give_the_same_proposals() -> None:
     assert first != list(evolver.propose(told(3), Random("8/3"), 8))
 
 
+def test_texts_of_draws_are_read_by_nobody_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws descend from what somebody else wrote: the sandbox alone evaluates their texts."""
+    def read(*args: object) -> None:
+        raise AssertionError(f"a text was read in place: {args}")
+
+    round = told(3)
+    monkeypatch.setattr("vortex.compiler.front.load_flow", read)
+    assert len(list(make_proposer("evolve", {}).propose(round, Random("7/3"), 8))) == 8
+
+
 def test_what_is_known_is_not_proposed_again() -> None:
     evolver = make_proposer("evolve", {})
     first = {(identity(load(p.source, p.name, PROBE)), p.point.hash) for p in evolver.propose(told(1), Random("7/1"), 12)}

@@ -101,6 +101,21 @@ def test_the_upstream_is_given_the_same_algorithm_in_its_own_words(folder: Path)
     assert read_bundle(folder).manifest.no_upstream == ""
 
 
+def test_the_upstreams_words_are_read_again_in_the_sandbox_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*args: object) -> None:
+        raise AssertionError(f"a text was read in place: {args}")
+
+    made = exported()
+    monkeypatch.setattr("vortex.compiler.front.load_flow", read)
+    assert (write_bundle(made, PROVENANCE, tmp_path / "out") / UPSTREAM).is_file()
+
+
+def test_words_that_cannot_be_read_again_are_left_out_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.export.READ_WALL_S", 1e-3)
+    to = write_bundle(exported(), PROVENANCE, tmp_path / "out")
+    assert not (to / UPSTREAM).exists() and "load_flow" in read_bundle(to).manifest.no_upstream
+
+
 def test_every_setting_of_a_point_comes_back(tmp_path: Path) -> None:
     point = OperatingPoint(schedule_policy="return\t\"π\" < 1 ? 2 : 3;\n", topk_layers=(8, (4, 2)), page_size=32, max_topk_val=64)
     made = exported()
