@@ -8,7 +8,7 @@ import typer
 from agent.cli.candidates import candidate_of
 from agent.cli.frontier import told
 from agent.cli.live import watch_for
-from agent.cli.options import DEFAULT_DB, Db, Json, Quiet, RayAddress, Unsafe, Workers, means
+from agent.cli.options import DEFAULT_DB, ClusterFile, Db, Json, Quiet, RayAddress, Unsafe, Workers, means
 from agent.cli.text import columns, to_json
 from agent.confirming import attempts
 from agent.exams import CONFIRM, SEALED
@@ -33,6 +33,7 @@ def command(  # noqa: PLR0913  (options of a command line)
     db: Db = DEFAULT_DB,
     quiet: Quiet = False,
     json: Json = False,
+    cluster: ClusterFile = None,
     ray: RayAddress = None,
     workers: Workers = None,
     unsafe: Unsafe = False,
@@ -42,6 +43,7 @@ def command(  # noqa: PLR0913  (options of a command line)
     Confirmed is what is better, in accuracy or in speed, than dense, than each known algorithm among the controls and than
     what was confirmed before. All attempts of a campaign share one level, so each makes the next a little harder.
     """
+    given = means(None, cluster, ray, workers, unsafe)
     archive = open_archive(db, create=False)
     campaign = reopen(archive, recorded(archive, name).name)
     part: Part = SEALED if sealed else CONFIRM
@@ -50,7 +52,6 @@ def command(  # noqa: PLR0913  (options of a command line)
         chosen = chosen or _confirmed(archive, campaign.name)
     ready, before = prepare(campaign), len(attempts(archive, campaign.name, part))
     try:
-        given = means(None, ray, workers, unsafe)
         with (watch_for(campaign, db, quiet=quiet or not json, json=json) as watch,
               opened(campaign, ready.geometry, archive, watch, given) as loop):
             _hold(loop, part, chosen)

@@ -8,7 +8,7 @@ import typer
 from agent import campaign as campaigns
 from agent.cli.frontier import told
 from agent.cli.live import watch_for
-from agent.cli.options import DEFAULT_DB, Db, FlowName, Json, Quiet, RayAddress, Unsafe, Workers, means
+from agent.cli.options import DEFAULT_DB, ClusterFile, Db, FlowName, Json, Quiet, RayAddress, Unsafe, Workers, means
 from agent.cli.text import to_json_line
 from agent.prepare import prepare
 from agent.single import campaign_for, judge_flow, read_point
@@ -25,11 +25,13 @@ def command(  # noqa: PLR0913  (options of a command line)
     db: Db = DEFAULT_DB,
     quiet: Quiet = False,
     json: Json = False,
+    cluster: ClusterFile = None,
     ray: RayAddress = None,
     workers: Workers = None,
     unsafe: Unsafe = False,
 ) -> None:
     """Judge one flow and show it beside the controls. Exit code 1 when it did not pass every stage."""
+    given = means(None, cluster, ray, workers, unsafe)
     text, base = flows.read(flow), campaigns.load(like)
     at = base.point.with_(**flows.settings(text[2])) if point is None else read_point(point, base)
     campaign = campaign_for(base, at)
@@ -37,7 +39,7 @@ def command(  # noqa: PLR0913  (options of a command line)
     archive = open_archive(db)
     try:
         with watch_for(campaign, db, quiet=quiet, json=json) as watch:
-            entry = judge_flow(text, campaign, ready, archive, watch, means(None, ray, workers, unsafe))
+            entry = judge_flow(text, campaign, ready, archive, watch, given)
     except Stopped:
         print("stopped; the same command goes on with what is missing", file=sys.stderr)
         raise typer.Exit(130) from None

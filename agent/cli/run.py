@@ -8,7 +8,7 @@ from agent import campaign as campaigns
 from agent.campaign import Campaign
 from agent.cli.frontier import told
 from agent.cli.live import watch_for
-from agent.cli.options import DEFAULT_DB, Db, Json, Quiet, RayAddress, Unsafe, Workers, means
+from agent.cli.options import DEFAULT_DB, ClusterFile, Db, Json, Quiet, RayAddress, Unsafe, Workers, means
 from agent.cli.text import to_json_line
 from agent.desks import make_models
 from agent.loop import Means, Outcome, run
@@ -27,6 +27,7 @@ def command(  # noqa: PLR0913  (options of a command line)
     quiet: Quiet = False,
     json: Json = False,
     timings: Timings = None,
+    cluster: ClusterFile = None,
     ray: RayAddress = None,
     workers: Workers = None,
     unsafe: Unsafe = False,
@@ -37,13 +38,13 @@ def command(  # noqa: PLR0913  (options of a command line)
     ANTHROPIC_API_KEY or OPENAI_API_KEY. What a campaign may spend stands in its [budget]; `vortex estimate` says before,
     and `vortex status` while it runs, what that comes to. model = "scripted:answers.jsonl" takes answers from a file.
     """
-    chosen = campaigns.load(campaign, set or [])
+    chosen, given = campaigns.load(campaign, set or []), means(timings, cluster, ray, workers, unsafe)
     ready = prepare(chosen)
     if not _is_finished(db, chosen.name):
         make_models(chosen)           # a missing key is told before anything is written
     archive = open_archive(db)
     finished = enter(archive, chosen).state == "finished"
-    go_on(archive, chosen, None if finished else ready, Shown(db, quiet, json), means(timings, ray, workers, unsafe))
+    go_on(archive, chosen, None if finished else ready, Shown(db, quiet, json), given)
 
 
 def _is_finished(db: str, name: str) -> bool:
