@@ -107,7 +107,7 @@ class Worker:
 
     def place(self) -> Place:
         """Where this is, in an actor."""
-        return Place(process=_this(), gpu_ids=_gpu_ids(), note=self._note)
+        return Place(process=_this(), gpu_ids=gpu_ids(), note=self._note)
 
     def stop(self) -> None:
         """Ends the engine."""
@@ -134,7 +134,7 @@ def _this() -> Process:
     return process
 
 
-def _gpu_ids() -> tuple[int, ...]:
+def gpu_ids() -> tuple[int, ...]:
     """Those that the worker was given, where they are told by number."""
     names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     return tuple(int(name) for name in names if name.isdecimal())

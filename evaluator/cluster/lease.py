@@ -3,7 +3,7 @@ import math
 import time
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evaluator.cluster.losses import WorkerLostError
@@ -21,6 +21,7 @@ _LOOK_S = 1.0
 _STOPPED_S = 2.0
 _STOPPED = ("T", "t")                     # states of a process that somebody stopped
 _POISON = "CUDA error"                    # after one, every later call on that context fails
+_DEVICE_S = "device_s"                    # of an answer (evaluator/stages/serving.py)
 _NOTHING = Reading(state="", resident_bytes=0)
 
 
@@ -53,6 +54,7 @@ class RemoteWorker:
         self._overruns_s = overruns_s
         self._host: Any = None
         self._place: Place | None = None
+        self._gpus = 0
         self._allowed_bytes = 0
         self._asked = False
         self._stopped_since = self._looked = time.monotonic()
@@ -71,6 +73,7 @@ class RemoteWorker:
         """Makes the process. Raises JobError (infrastructure), WorkerLostError."""
         started = time.monotonic()
         self._host = self._session.host(self._node, self._settings.threads, gpus)
+        self._gpus = gpus
         allowed = self._loading(f"no worker after {self._settings.load_s:g} s")
         self._value(self._host.make.remote("evaluator.worker", "Worker", engines, in_actor=True), allowed)
         self._place = self._value(self._host.ask.remote("place"), allowed)
@@ -88,7 +91,7 @@ class RemoteWorker:
         try:
             self._ask("begin", job, allowed=allowed)
             while (answered := self._ask("next", allowed=allowed)) is not None:
-                yield answered
+                yield _by_devices(answered, max(1, self._gpus))
         except JobError as error:
             if _POISON in error.message:
                 self.end()
@@ -186,3 +189,10 @@ class RemoteWorker:
                 note = self._session.warden(self._node).note(place.note)
         self.end()
         return WorkerLostError(why, note)
+
+
+def _by_devices(answered: Answered, count: int) -> Answered:
+    """The seconds that its engine worked, once for each device of the lease."""
+    if _DEVICE_S not in answered.data:
+        return answered
+    return replace(answered, data={**answered.data, _DEVICE_S: answered.data[_DEVICE_S] * count})

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from evaluator import processes
-from evaluator.cluster.devices import gpus
+from evaluator.cluster.devices import VISIBLE, usable
 from evaluator.cluster.host import Host, packed
 from evaluator.cluster.losses import WorkerLostError
 from evaluator.cluster.pool import Node
@@ -39,7 +39,10 @@ class Session:
         self.ray = _load_ray()
         own = self._settings.address is None
         workers, threads = self._settings.workers or 1, self._settings.threads
-        count = len(gpus()) if own else 0
+        names = usable() if own else []
+        if names:
+            os.environ[VISIBLE] = ",".join(names)     # Ray hands out these: a count alone would name the first ones
+        count = len(names)
         cpus = threads * max(workers, count // self._settings.gpus_per_worker)
         started = {"num_cpus": cpus, "num_gpus": count, "include_dashboard": False,
                    "object_store_memory": 100 << 20} if own else {}

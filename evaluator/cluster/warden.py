@@ -1,11 +1,11 @@
 """What watches the workers of one node and ends them: in the driver for its own node, an actor on every other."""
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from evaluator import processes
-from evaluator.cluster.devices import gpus
+from evaluator.cluster.devices import taken_bytes
 from evaluator.processes import Process
 from evaluator.reaper import Reaper
 
@@ -40,7 +40,7 @@ class Warden:
 
     def take(self, worker: Process, gpu_ids: Sequence[int] = ()) -> None:
         """Watches a worker from now on; nothing is on its GPUs yet."""
-        self._wards[worker] = _Ward(worker, _used(gpu_ids))
+        self._wards[worker] = _Ward(worker, taken_bytes(gpu_ids))
         self._reaper.tell(worker)
 
     def read(self, worker: Process) -> Reading:
@@ -80,14 +80,8 @@ class Warden:
 def _held(before: Mapping[int, int]) -> str:
     """Memory of GPUs that stays taken although its worker is gone."""
     until = time.monotonic() + GONE_S
-    while more := {index: used - before[index] for index, used in _used(before).items()
+    while more := {index: used - before[index] for index, used in taken_bytes(before).items()
                    if used - before[index] > _GPU_SLACK_BYTES}:
         if time.monotonic() > until:
             return " and ".join(f"{size:,} bytes of GPU {index} stay taken" for index, size in more.items())
     return ""
-
-
-def _used(indices: Collection[int]) -> dict[int, int]:
-    """Bytes taken of GPUs by index; those that cannot be asked about are left out."""
-    found = gpus() if indices else []
-    return {index: found[index].used_bytes for index in indices if index < len(found)}

@@ -4,16 +4,18 @@ import os
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from evaluator import guard, metrics, statistics
+from evaluator import guard, metrics, processes, statistics
+from evaluator.cluster.devices import taken_bytes
 from evaluator.report import Estimate, Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.settings import StageSettings, read_settings
+from evaluator.stages.usage import where_timed
+from evaluator.worker import gpu_ids
 from vortex.budget import num_blocks
 from vortex.compiler.bits import field_bytes
 from vortex.compiler.cost import Shape, cost
@@ -77,6 +79,7 @@ class SpeedStage(Usual):
         for flow in (graph, None) if len(done) < sum(p.repeats for p in problems) else ():
             engine.use(flow, point)
             self._steps_ms(engine, problems[0])                # the first time is not like the others
+        used = {} if graph is None else self._used(engine, graph, point, problems, done)
         for repeat in range(self.settings.repeats):
             for problem in (p for p in problems if (p.id, repeat) not in done):
                 order = (_DENSE, _FLOW) if repeat % 2 else (_FLOW, _DENSE)
@@ -85,9 +88,16 @@ class SpeedStage(Usual):
                     engine.use(graph if which == _FLOW else None, point)
                     steps_ms[which] = self._steps_ms(engine, problem)
                 data: dict[str, Any] = {which: median(steps) for which, steps in steps_ms.items()} | {"each": steps_ms}
-                data |= {**problem.ask, **_bytes(graph, point, problem), "threads": threads}
+                data |= {**problem.ask, **_bytes(graph, point, problem), "threads": threads, **used.get(problem.id, {})}
                 seconds = (data[_DENSE] + data[_FLOW]) * self.settings.steps / 1000
                 yield Answered(problem=problem.id, repeat=repeat, seconds=seconds, data=data)
+
+    def _used(self, engine: Engine, graph: Graph, point: OperatingPoint, problems: Sequence[Problem],
+              done: Collection[tuple[str, int]]) -> Mapping[str, Mapping[str, Any]]:
+        """By shape, what the flow takes of its budget; not of shapes whose repeats are all there."""
+        engine.use(graph, point)
+        left = [one for one in problems if any((one.id, repeat) not in done for repeat in range(one.repeats))]
+        return {one.id: {"used": dict(where_timed(engine, point, one.ask["batch"], one.ask["context"]))} for one in left}
 
     def _steps_ms(self, engine: Engine, problem: Problem) -> list[float]:
         steps = self.settings.warmup + self.settings.steps
@@ -119,9 +129,10 @@ def _shape(rows: Sequence[Row]) -> dict[str, Any]:
     steps = {which: [ms for row in rows for ms in row.data.get("each", {}).get(which, [row.data[which]])]
              for which in (_FLOW, _DENSE)}
     held = {key: rows[0].data[key] for key in ("bytes_per_step", "index_bytes") if key in rows[0].data}
-    memory = max((row.data.get("memory_bytes", 0) for row in rows), default=0)
+    most = max((row.data for row in rows), key=lambda data: data.get("memory_bytes", 0))
+    held |= {key: most[key] for key in ("memory_bytes", "memory_of") if key in most}
     return {"speed": median(row.score for row in rows), **{which: metrics.percentiles(each) for which, each in steps.items()},
-            **held, **({"memory_bytes": memory} if memory else {})}
+            **held}
 
 
 def _milliseconds(rows: Sequence[Row], which: str) -> Estimate:
@@ -130,7 +141,7 @@ def _milliseconds(rows: Sequence[Row], which: str) -> Estimate:
 
 def _bytes(graph: Graph | None, point: OperatingPoint, problem: Problem) -> dict[str, Any]:
     """What a step of the batch reads of K, V, summaries and state, and dense decode's; what summaries and state take;
-    guard.step_floor; and the memory of this process, where the engine is part of it."""
+    guard.step_floor; and what memory is taken."""
     from vortex.serving.checkpoint import find_checkpoint  # on the worker, which has loaded transformers already
 
     model = find_checkpoint(point.model, point.engine).shape
@@ -149,15 +160,25 @@ def _index_bytes(graph: Graph | None, point: OperatingPoint, shape: Shape) -> in
     return 0 if graph is None else field_bytes(graph, point) * blocks * shape.kv_heads * layers
 
 
-def _memory(point: OperatingPoint) -> dict[str, int]:
-    """On a GPU the most taken up since the worker began, else what is resident; nothing of an engine in another process."""
+def _memory(point: OperatingPoint) -> dict[str, Any]:
+    """`memory_of` says what was counted.
+
+    `allocated`: the most that tensors took on the GPU since the worker began, told by torch in this process. `gpus`: all that
+    is taken of the worker's GPUs, where an engine in another process uses them, pools that wait to be filled included.
+    `resident`: the worker and all that it started.
+    """
     import torch  # as below
 
     if point.engine != "embedded":
-        return {}
-    if torch.cuda.is_available():
-        return {"memory_bytes": torch.cuda.max_memory_allocated()}
-    return {"memory_bytes": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
+        of, size = "gpus", sum(taken_bytes(gpu_ids()).values())
+    else:
+        of, size = "allocated", torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    return {"memory_bytes": size, "memory_of": of} if size else {"memory_bytes": _resident_bytes(), "memory_of": "resident"}
+
+
+def _resident_bytes() -> int:
+    this = processes.find(os.getpid())
+    return processes.resident_bytes(processes.tree([this])) if this else 0
 
 
 def _device() -> str:

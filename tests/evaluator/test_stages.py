@@ -145,6 +145,8 @@ def test_speed_has_a_row_a_repeat_and_takes_only_what_is_missing(cluster: LocalC
     assert {(row.problem, row.repeat) for row in book.kept} == {(f"b2-c{c}", r) for c in (128, 256) for r in (0, 1)}
     assert set(report.results[0].metrics) == {"speed", "step_ms", "dense_step_ms"}
     assert all(row.score == row.data["dense_step_ms"] / row.data["step_ms"] for row in book.kept)
+    assert {row.data["memory_of"] for row in book.kept} == {"allocated" if torch.cuda.is_available() else "resident"}
+    assert all(shape["memory_bytes"] > 1 << 20 for shape in report.results[0].facts["shapes"].values())
     _, resumed = judge(cluster, "speed", settings, graph("quest"), MemoryBook(kept=book.kept[:3]))
     assert resumed.kept[:3] == book.kept[:3]
     assert len(resumed.kept) == 4

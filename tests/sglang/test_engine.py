@@ -95,6 +95,16 @@ def test_times_steps_of_a_filled_context(engine: SglangEngine, flow: str | None)
     assert len(times.seconds) == 5 and 0 < min(times.seconds) <= max(times.seconds) < 60
 
 
+def test_speed_tells_the_memory_of_all_its_processes(engine: SglangEngine) -> None:
+    stage = make_stage("speed", {"batch": 2, "context": 64, "steps": 2, "warmup": 0, "repeats": 2})
+    graph = built_in("quest", engine.geometry(16))
+    first = next(stage.run(engine, graph, POINT, stage.problems(POINT), ()))
+    host = psutil.Process(engine._started.host.pid)
+    resident = [one.memory_info().rss for one in (psutil.Process(), host, *host.children(recursive=True))]
+    assert len(resident) > 2 and first.data["memory_of"] == "resident"
+    assert first.data["memory_bytes"] == pytest.approx(sum(resident), rel=0.1)
+
+
 def test_recorded_selections_are_the_references(engine: SglangEngine) -> None:
     use(engine, "quest")
     graph = built_in("quest", engine.geometry(16))
