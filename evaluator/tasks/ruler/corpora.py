@@ -1,4 +1,4 @@
-"""Documents and questions about them: SQuAD 2.0 and HotpotQA, from the hub or from files here, in the shape of `qa`."""
+"""Texts of other people, from the hub or from files here: SQuAD 2.0 and HotpotQA in the shape of `qa`, and essays."""
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from evaluator.tasks.records import Record, read_file, read_hub
 from vortex.errors import CampaignError
 
 FOLDER = "VORTEX_RULER_DATA"
+ESSAYS = "baber/paul_graham_essays"   # what other harnesses of RULER hide their needles in: an essay a record, in `text`
 _KINDS = (".jsonl", ".parquet", ".csv")
 
 
@@ -100,22 +101,56 @@ def load(name: str) -> Corpus:
     folder = os.environ.get(FOLDER)
     if folder is not None:
         return source.read(read_file(str(_in_folder(folder, [name + kind for kind in _KINDS]))))
-    try:
-        return source.read(read_hub(source.hub, "validation", config=source.config))
-    except CampaignError as error:
-        hint = (f"Download it where there is a network, or set {FOLDER} to a folder that holds its validation split as "
-                f"{name}.jsonl or {name}.parquet. Without :{name} the task asks about documents written here.")
-        raise CampaignError(error.message, hint=hint) from error
+    return source.read(_of_hub(name, source.hub, "validation", source.config, without="asks about documents written here"))
 
 
 def essays() -> tuple[str, str]:
-    """The file essays.txt in the folder VORTEX_RULER_DATA, and its hash. Raises CampaignError."""
+    """Where they are and the hash of their text: essays.txt, .jsonl, .parquet or .csv in the folder VORTEX_RULER_DATA, where it
+    is set; else a data set of the hub. Raises CampaignError."""
     folder = os.environ.get(FOLDER)
-    if folder is None:
-        raise CampaignError("essays are asked for, but no folder holds them",
-                            hint=f"Set {FOLDER} to a folder with a file essays.txt. Without :essays the text is our own prose.")
-    path = _in_folder(folder, ["essays.txt"])
-    return str(path), hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    names = [f"essays{kind}" for kind in (".txt", *_KINDS)]
+    place = ESSAYS if folder is None else str(_in_folder(folder, names))
+    return place, hashlib.blake2b(_essay_text(place).encode(), digest_size=8).hexdigest()
+
+
+@lru_cache(maxsize=2)
+def essay_words(place: str, digest: str) -> tuple[str, ...]:
+    """Of what `essays` gives; `digest` tells a file from what it held before. Raises CampaignError."""
+    words = tuple(_essay_text(place).split())
+    if not words:
+        raise CampaignError(f"the essays {place} hold no words", hint="Name a file of plain text in UTF-8.")
+    return words
+
+
+def _essay_text(place: str) -> str:
+    if place == ESSAYS:
+        return _hub_essays()
+    if not place.endswith(".txt"):
+        return _joined(read_file(place))
+    try:
+        return Path(place).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CampaignError(f"cannot read the essays {place}: {error}", hint="Name a file of plain text in UTF-8.") from error
+
+
+@lru_cache(maxsize=1)
+def _hub_essays() -> str:
+    return _joined(_of_hub("essays", ESSAYS, "train", without="hides its needles in our own prose"))
+
+
+def _joined(records: Sequence[Record]) -> str:
+    """One essay a record."""
+    _columns("the essays", records, ("text",))
+    return "\n\n".join(str(record["text"]) for record in records)
+
+
+def _of_hub(name: str, hub: str, split: str, config: str | None = None, *, without: str) -> Sequence[Record]:
+    try:
+        return read_hub(hub, split, config=config)
+    except CampaignError as error:
+        hint = (f"Download it where there is a network, or set {FOLDER} to a folder that holds its {split} split as "
+                f"{name}.jsonl or {name}.parquet. Without :{name} the task {without}.")
+        raise CampaignError(error.message, hint=hint) from error
 
 
 def _in_folder(folder: str, names: Sequence[str]) -> Path:

@@ -145,7 +145,7 @@ def _with_source(task: RulerTask, source: str) -> RulerTask:
         allowed = f"{kind.name} takes :{known}, or nothing." if known else f"{kind.name} takes none."
         raise CampaignError(f"task {task.name}: there is no source {source!r}", hint=allowed)
     if isinstance(kind, Needles):
-        path, digest = corpora.essays()
-        return RulerTask(task.name, kind.reading(Essays(path, digest)), task.length, task.faithful, source, digest)
+        place, digest = corpora.essays()
+        return RulerTask(task.name, kind.reading(Essays(place, digest)), task.length, task.faithful, source, digest)
     assert isinstance(kind, Questions)
     return RulerTask(task.name, kind.reading(source), task.length, task.faithful, source)

@@ -2,12 +2,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
-from evaluator.tasks.ruler import prose
+from evaluator.tasks.ruler import corpora, prose
 from evaluator.tasks.ruler.draw import Draw
-from vortex.errors import CampaignError
 
 NOISE = "The bread is warm. The lamp is lit. The path is dry. Off we walk. Home again by night."
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -15,15 +12,15 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 @dataclass(frozen=True)
 class Essays:
-    """Running text by words: our own prose, or the file `path` with the hash it had when it was named."""
+    """Running text by words: our own prose, or what lay at `place` with the hash it had when it was named (corpora.essays)."""
 
-    path: str = ""
+    place: str = ""
     digest: str = ""
 
     def sentences(self, draw: Draw, words: int) -> list[str]:
-        """The first `words` words, cut where sentences end; a file is begun again where it ends."""
-        if self.path:
-            text = _file_words(self.path, self.digest)
+        """The first `words` words, cut where sentences end; essays are begun again where they end."""
+        if self.place:
+            text = corpora.essay_words(self.place, self.digest)
             found = list((text * (words // len(text) + 1))[:words])
         elif draw.faithful:
             found = prose.corpus_words(words)
@@ -33,17 +30,6 @@ class Essays:
 
 
 OWN_PROSE = Essays()
-
-
-@lru_cache(maxsize=2)
-def _file_words(path: str, digest: str) -> tuple[str, ...]:
-    try:
-        words = tuple(Path(path).read_text("utf-8").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise CampaignError(f"cannot read the essays {path}: {error}", hint="Name a file of plain text in UTF-8.") from error
-    if not words:
-        raise CampaignError(f"the essays {path} hold no words", hint="Name a file of plain text in UTF-8.")
-    return words
 
 
 def lay(lines: Sequence[str], needles: Sequence[str], places: Sequence[int], glue: str) -> tuple[str, list[float]]:

@@ -105,6 +105,53 @@ def test_essays_are_begun_again_where_they_end(data: Path, reader: Reader) -> No
     assert "essays" in find_task("ruler:niah_single_2:1k:essays").fingerprint()
 
 
+ESSAY_ROWS = [{"title": f"Essay {n}", "text": f"The tide of day {n} turned at four.\n\nNobody saw it!"} for n in range(3)]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data set of essays that `datasets` reads as it reads one of the hub, from its name."""
+    monkeypatch.delenv("VORTEX_RULER_DATA", raising=False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(corpora, "ESSAYS", str(tmp_path / "essays"))
+    (tmp_path / "essays").mkdir()
+    datasets.Dataset.from_list(ESSAY_ROWS).to_parquet(str(tmp_path / "essays" / "essays.parquet"))
+    forget_essays()
+    yield tmp_path / "essays"
+    forget_essays()
+
+
+def forget_essays() -> None:
+    corpora._hub_essays.cache_clear()
+    find_task.cache_clear()
+
+
+def test_essays_of_the_hub_are_read_in_their_order(hub: Path, reader: Reader) -> None:
+    task = find_task("ruler:niah_single_2:1k:essays")
+    told = task.samples(1, 1, reader)[0].prompt
+    assert "of day 0 turned at four. Nobody saw it! The tide of day 1" in told and "Essay" not in told
+    assert task.fingerprint() != find_task("ruler:niah_single_2:1k").fingerprint()
+
+
+def test_essays_in_records_are_those_in_a_text(data: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the same essays come from, the same problems are asked."""
+    found = {corpora.essays()[1]}
+    monkeypatch.setenv("VORTEX_RULER_DATA", str(data))
+    for name, text in (("essays.jsonl", "\n".join(json.dumps(row) for row in ESSAY_ROWS)),
+                       ("essays.txt", "\n\n".join(row["text"] for row in ESSAY_ROWS))):
+        (data / name).write_text(text)
+        place, digest = corpora.essays()
+        assert Path(place).name == name
+        found.add(digest)
+    assert len(found) == 1
+
+
+def test_essays_of_other_columns_are_refused(hub: Path) -> None:
+    datasets.Dataset.from_list([{"title": "?", "essay": "..."}]).to_parquet(str(hub / "essays.parquet"))
+    with pytest.raises(CampaignError, match="the essays have no column text"):
+        find_task("ruler:niah_single_2:1k:essays")
+
+
 def test_other_columns_are_refused(data: Path) -> None:
     (data / "squad.jsonl").write_text(json.dumps({"question": "?", "text": "..."}))
     with pytest.raises(CampaignError, match="no column title or context or answers") as caught:
@@ -127,3 +174,13 @@ def test_no_hub_is_refused_with_what_to_do(name: str, monkeypatch: pytest.Monkey
     with pytest.raises(CampaignError, match="cannot load the data set") as caught:
         corpora.load(name)
     assert "VORTEX_RULER_DATA" in caught.value.hint
+
+
+def test_no_hub_is_refused_for_essays_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("VORTEX_RULER_DATA", raising=False)
+    monkeypatch.setattr(records, "hub_answers", lambda: False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    forget_essays()
+    with pytest.raises(CampaignError, match="cannot load the data set baber/paul_graham_essays") as caught:
+        find_task("ruler:niah_single_2:1k:essays")
+    assert "essays.jsonl or essays.parquet" in caught.value.hint and "our own prose" in caught.value.hint
