@@ -9,8 +9,17 @@ _SPACES = re.compile(r"\\[,;:! ]|\\(?:quad|qquad)\b|~|\{,\}")
 _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\(?:degree|circ)\b|°")
 _INTEGER = re.compile(r"[+-]?\d+(?:\.0*)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
-_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?(?:\s*/\s*\d+)?|[+-]?\.\d+")
-_EDGES = " \t\n.$"
+_PLAIN = r"(?:\d{1,3}(?:,\d{3}){1,99}(?!,?\d)|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3}){1,99}(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+"
+_FRACTION = re.compile(r"(?:(?P<sign>[+-])\s*)?\\[dt]?frac\s*\{\s*(?P<above>(?(sign)|[+-]?)\d+)\s*\}\s*\{\s*(?P<below>\d+)\s*\}")
+_NUMBER = re.compile(rf"{_FRACTION.pattern}|(?:(?<![\w)\]}}])[+-])?(?:{_PLAIN})(?:[eE][+-]?\d+)?(?:\s*/\s*\d+)?")
+_POWER_OF_TEN = re.compile(r"(?<=\d)\s*(?:\\times|\\cdot|[×·*])\s*10\s*\^\s*(?:\{\s*([+-]?\d+)\s*\}|([+-]?\d+))")
+_OF_A_NAME = re.compile(r"[^\W\d]$|(?<!\\)[_^]\s*\{?\s*$")               # x2, m^2, a_{1}: no numbers of their own
+_OPERAND = re.compile(r"\{\s*$|\\[a-zA-Z]+$|\\(?:times|cdot|div|sqrt|pm)\s*$|"
+                      r"[\d)}](?:[+/×·.,:]|\*\*?)$|[\d)}] +(?:[+/×·]|\*\*?) +$")
+_MIXED = re.compile(r"\d\s*$")        # before a fraction: 3 1/2
+_OPERATOR = re.compile(r"\s*(?:\^|\\(?:sqrt|pi|[dt]?frac|times|cdot)|[+/×·]\s*[\d({\\])|\*\d|[eE]?\d")
+_LEFT, _RIGHT = " \t\n$", " \t\n.$"   # of an answer; a dot before it is a decimal point
+_NEAR = 24                            # characters on either side of a number that tell what it is part of
 DIGITS_MAX = 400              # of a number that is read as one: no answer of a task is longer
 
 
@@ -44,15 +53,19 @@ def _to_closing_brace(text: str, start: int) -> str | None:
 
 def unwrapped(answer: str) -> str:
     """Without dollars, degrees, spacing commands and the wrappers that only set letters: `\\text{ 7 }` is `7`."""
-    plain = _SPACES.sub("", answer.replace("\\$", "")).replace("\\(", "").replace("\\)", "").strip(_EDGES)
+    plain = _trimmed(_SPACES.sub("", answer.replace("\\$", "")).replace("\\(", "").replace("\\)", ""))
     while (inner := _WRAPPED.sub(r"\1", plain)) != plain:
         plain = inner
-    return _DEGREES.sub("", plain).strip(_EDGES)
+    return _trimmed(_DEGREES.sub("", plain))
+
+
+def _trimmed(text: str) -> str:
+    return text.lstrip(_LEFT).rstrip(_RIGHT)
 
 
 def integer(answer: str) -> int | None:
     """The whole number that `answer` is: `$1,024$`, `025`, `27.0`, `m+n = 12`, `\\text{7}`; None for any other text."""
-    plain = unwrapped(answer).rpartition("=")[2].strip(_EDGES).replace(" ", "").replace("−", "-")
+    plain = _trimmed(unwrapped(answer).rpartition("=")[2]).replace(" ", "").replace("−", "-")
     if _GROUPED.fullmatch(plain):
         plain = plain.replace(",", "")
     if len(plain) > DIGITS_MAX or not _INTEGER.fullmatch(plain):
@@ -61,14 +74,37 @@ def integer(answer: str) -> int | None:
 
 
 def number(text: str) -> Fraction | None:
-    """The number that `text` ends with, boxed or not: `about 1,250.50 m` is 1250.5; None without one."""
+    """The number in the last box of `text`, which holds nothing else but perhaps `x =` before it; without a box the last number:
+    `about 1,250.50 m` is 1250.5, `pages 5-10` is 10. None where that is a part of a formula, such as `2^{10}`."""
     box = last_box(text)
-    found = _NUMBER.findall(unwrapped(text if box is None else box).replace("−", "-"))
-    return _fraction(found[-1]) if found else None
+    if box is not None:
+        return whole_number(unwrapped(box).rpartition("=")[2])
+    plain = _written(text)
+    for found in reversed(list(_NUMBER.finditer(plain))):
+        before, after = plain[max(0, found.start() - _NEAR):found.start()], plain[found.end():found.end() + _NEAR]
+        if not _OF_A_NAME.search(before):
+            return None if _in_formula(before, found[0], after) else _value(found[0])
+    return None
 
 
-def _fraction(text: str) -> Fraction | None:
-    above, _, below = text.replace(",", "").replace(" ", "").partition("/")
+def _in_formula(before: str, said: str, after: str) -> bool:
+    mixed = ("/" in said or "\\" in said) and _MIXED.search(before)
+    return bool(mixed or _OPERAND.search(before) or _OPERATOR.match(after))
+
+
+def whole_number(text: str) -> Fraction | None:
+    """The number that `text` is as a whole: `3,000`, `3 000`, `1/2`, `\\frac{1}{2}`, `3 \\times 10^4`; None for any other."""
+    found = _NUMBER.fullmatch(_trimmed(_written(text)))
+    return _value(found[0]) if found else None
+
+
+def _written(text: str) -> str:
+    return _POWER_OF_TEN.sub(r"e\1\2", unwrapped(text).replace("−", "-"))
+
+
+def _value(text: str) -> Fraction | None:
+    plain = "".join(_FRACTION.sub(r"\g<sign>\g<above>/\g<below>", text).replace(",", "").split())
+    above, _, below = plain.partition("/")
     _, _, exponent = above.lower().partition("e")
     if len(text) > DIGITS_MAX or len(exponent) > 4:      # 1e999999999 would be written out
         return None

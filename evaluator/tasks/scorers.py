@@ -34,9 +34,9 @@ def contains_any(wanted: Sequence[str], said: str) -> Grade:
 
 
 def number(wanted: Sequence[str], said: str) -> Grade:
-    """The number that the answer ends with, or that stands in its last box, equals one wanted."""
+    """The number in the last box, or without one the last number, equals one wanted (see answers.number)."""
     found = answers.number(said)
-    return _all_or_nothing(found is not None and found in [answers.number(one) for one in wanted], number=found is not None)
+    return _all_or_nothing(found is not None and found in [answers.whole_number(one) for one in wanted], number=found is not None)
 
 
 def integer(wanted: Sequence[str], said: str) -> Grade:
@@ -74,7 +74,7 @@ def _all_or_nothing(right: bool, **facts: Any) -> Grade:
 
 SCORERS: Mapping[str, Scorer] = {"exact": exact, "contains-all": contains_all, "contains-any": contains_any,
                                  "number": number, "integer": integer, "math": maths}
-NUMERIC: Mapping[str, Callable[[str], object]] = {"number": answers.number, "integer": answers.integer}
+NUMERIC: Mapping[str, Callable[[str], object]] = {"number": answers.whole_number, "integer": answers.integer}
 
 
 def find_scorer(name: str, place: str) -> Scorer:

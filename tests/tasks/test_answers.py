@@ -24,6 +24,7 @@ INTEGERS = [
     ("5", r"\fbox{5}", RIGHT), ("5", r"\boxed {5}", RIGHT), ("5", r"\boxed{5.}", RIGHT), ("5", r"\boxed{5.5}", WRONG),
     ("5", r"\boxed{$5$}", RIGHT), ("5", r"\boxed{\(5\)}", RIGHT), ("204", r"\boxed{\frac{408}{2}}", WRONG),
     ("12", r"\boxed{1,2}", WRONG), ("0", r"\boxed{000}", RIGHT), ("100000", r"\boxed{100\,000}", RIGHT),
+    ("5", r"\boxed{.5}", WRONG), ("5", r"\boxed{x = .5}", WRONG),
 ]
 MATHS = [
     (r"\frac{1}{2}", r"\boxed{0.5}", RIGHT), (r"\frac{1}{2}", r"\boxed{\dfrac12}", RIGHT), (r"\frac{1}{2}", r"\boxed{2}", WRONG),
@@ -33,12 +34,22 @@ MATHS = [
     (r"11\sqrt2", r"\boxed{11\sqrt{2}}", RIGHT), (r"90^\circ", r"\boxed{90}", RIGHT), ("(C)", r"\boxed{\text{(C)}}", RIGHT),
     ("(x+1)^2", r"\boxed{x^2 + 2x + 1}", RIGHT), ("5", "x = 5, as was to be shown", WRONG), ("x=5", r"\boxed{5}", RIGHT),
     (r"6 - 5i", r"\boxed{6-5i}", RIGHT), (r"\frac{1}{2}", r"\boxed{\frac{1}{}}", WRONG),
+    ("5", r"\boxed{.5}", WRONG), (".5", r"\boxed{0.5}", RIGHT),
 ]
 NUMBERS = [
     ("3", "it is 3.0 m", RIGHT), ("1250.5", "about 1,250.50 m", RIGHT), ("0.5", "1/2", RIGHT), ("3", "3 or 4", WRONG),
     ("4", "3 or 4", RIGHT), ("3", r"\boxed{3} of 4", RIGHT), ("-2", "minus: −2", RIGHT), ("1e3", "1000", RIGHT),
-    ("3", "none", WRONG),
+    ("3", "none", WRONG), (".5", "it is .5", RIGHT), ("5", ".5", WRONG), ("0.5", r"\boxed{.5}", RIGHT),
+    ("0.5", r"\boxed{\frac{1}{2}}", RIGHT), ("2", r"\boxed{\frac{1}{2}}", WRONG), ("-0.5", r"\boxed{\dfrac{-1}{2}}", RIGHT),
+    ("-0.5", r"so $-\frac{1}{2}$.", RIGHT), ("2", r"\boxed{\sqrt{2}}", WRONG), ("3000", r"\boxed{3 000}", RIGHT),
+    ("3000", "about 3 000 m", RIGHT), ("0", "3 000", WRONG), ("10", "pages 5-10", RIGHT), ("-10", "pages 5-10", WRONG),
+    ("30000", r"\boxed{3 \times 10^4}", RIGHT), ("30000", "3 × 10^{4} m", RIGHT), ("4", r"3 \times 10^4", WRONG),
+    ("10", r"\boxed{2^{10}}", WRONG), ("10", "it is 2^10", WRONG), ("2", "it is 2^{10}", WRONG), ("11", r"11\sqrt{2}", WRONG),
+    ("0.5", r"3\frac{1}{2}", WRONG), ("5", r"\boxed{5 or 6}", WRONG), ("6", r"\boxed{5 or 6}", WRONG),
+    ("2", r"\boxed{1,2}", WRONG), ("5", "**5**", RIGHT), ("5", "5 m^2", RIGHT), ("7", "x_2 = 7", RIGHT), ("1234", "1,234, or so", RIGHT),
+    ("14", "3,14", WRONG), ("4", "3 + 4", WRONG), ("3000", "3,000", RIGHT), ("12", r"\boxed{x = 12}", RIGHT),
 ]
+NO_NUMBERS = ["2^10", "red", "5 m", "3 or 4", "1,2", "5-10", r"\sqrt{2}", "1/0", "x = 12", "", "$"]
 TEXTS = [
     ("exact", ("red",), " red\n", RIGHT), ("exact", ("red", "blue"), "blue", RIGHT), ("exact", ("red",), "Red", WRONG),
     ("contains-all", ("red", "Blue"), "BLUE, green", 0.5), ("contains-all", ("red",), "reddish", RIGHT),
@@ -126,3 +137,9 @@ def test_unknown_scorers_and_answers_of_another_kind_are_refused() -> None:
     assert refusal.value.hint == "Did you mean number?"
     with pytest.raises(CampaignError, match="'red' is no integer"):
         check("integer", ("red",), "here")
+
+
+@pytest.mark.parametrize("gold", NO_NUMBERS)
+def test_a_right_answer_is_a_number_as_a_whole(gold: str) -> None:
+    with pytest.raises(CampaignError, match="is no number"):
+        check("number", ("7", gold), "here")
