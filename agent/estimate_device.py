@@ -6,21 +6,16 @@ became of earlier ones, else from ASSUMED_PASS.
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from agent.campaign import Campaign
-from agent.exams import CONFIRM, exam
+from agent.estimate_past import Past
+from agent.estimate_power import inner, resolution, stages_of
 from evaluator import statistics
-from evaluator.report import Row
 from evaluator.stage import Stage
-from evaluator.stages import make_stage
 from evaluator.stages.accuracy import AccuracyStage
 from evaluator.stages.confirm import ConfirmStage
 from evaluator.stages.speed import SpeedStage
-from evaluator.statistics.confirm import level_of
-from search.candidate import Entry
-from search.store.archive import Archive
 from vortex.compiler.chips import Chip, find_chip
 from vortex.compiler.roofline import REALISTIC, Roofline
 from vortex.config import OperatingPoint
@@ -37,7 +32,7 @@ SMALL_S = 5.0                         # of a stage that checks: numerics, audit,
 @dataclass(frozen=True, kw_only=True)
 class StageCost:
     """`seconds` of one candidate on one device; `reach` the share of candidates that come so far; `resolves` the smallest
-    difference of accuracies seen with probability 0.8, None where it measures none."""
+    difference of accuracies seen with probability 0.8, None where it measures none; `at_most`: rows do not tell it closer."""
 
     stage: str
     rows: int
@@ -48,6 +43,7 @@ class StageCost:
     seconds_from: str
     reach_from: str
     resolves: float | None = None
+    at_most: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,40 +58,6 @@ class DeviceEstimate:
     ends_early: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Past:
-    """What an archive tells of the model of a campaign: seconds a row and dense decode's rows, by stage, and what passed."""
-
-    row_s: Mapping[str, float]
-    dense: Mapping[str, Sequence[Row]]
-    passed: Mapping[str, float]
-    candidates: int
-
-    @staticmethod
-    def of(archive: Archive | None, point: OperatingPoint) -> "Past":
-        """Of every campaign of the archive on this model and engine; without an archive nothing is known."""
-        known = () if archive is None else [
-            one for campaign in archive.campaigns() for one in archive.entries(campaign.name)
-            if (one.candidate.point.model, one.candidate.point.engine) == (point.model, point.engine)]
-        return _past(known)
-
-
-def _past(entries: Sequence[Entry]) -> Past:
-    seconds: dict[str, list[float]] = {}
-    came: dict[str, int] = {}
-    went: dict[str, int] = {}
-    for entry in entries:
-        for stage, rows in entry.by_stage.items():
-            seconds.setdefault(stage, []).append(sum(row.seconds for row in rows) / len(rows))
-        if entry.candidate.tier != "control":
-            for result in entry.report.results:
-                came[result.stage] = came.get(result.stage, 0) + 1
-                went[result.stage] = went.get(result.stage, 0) + (result.status.value == "ok")
-    dense = next((entry.by_stage for entry in entries if entry.candidate.is_dense), {})
-    return Past(row_s={stage: median(found) for stage, found in seconds.items()}, dense=dense,
-                passed={stage: went[stage] / count for stage, count in came.items()}, candidates=max(came.values(), default=0))
-
-
 def estimate_device(campaign: Campaign, past: Past, *, gpu: str | None = None, workers: int = 1,
                     per_hour: float | None = None) -> DeviceEstimate:
     """Raises PointError for a GPU that is not known, ModelError and CampaignError for models and data that cannot be had."""
@@ -103,7 +65,7 @@ def estimate_device(campaign: Campaign, past: Past, *, gpu: str | None = None, w
     lines, reach = [], 1.0
     reach_from = "all"
     controls = len({"dense", *campaign.controls})
-    for stage in _stages(campaign):
+    for stage in stages_of(campaign):
         if stage.name == statistics.CONFIRM_STAGE:
             share = past.passed.get("confirm", ASSUMED_CONFIRMED)
             reach, reach_from = reach * share, "assumed"
@@ -117,33 +79,16 @@ def estimate_device(campaign: Campaign, past: Past, *, gpu: str | None = None, w
                           dollars=None if per_hour is None else hours * per_hour, ends_early=60 * wall > campaign.minutes)
 
 
-def _stages(campaign: Campaign) -> list[Stage]:
-    """Those of the campaign; confirm with what it repeats."""
-    return [exam(campaign.stages, CONFIRM, 0) if spec.name == statistics.CONFIRM_STAGE else make_stage(spec.name, spec.settings)
-            for spec in campaign.stages]
-
-
 def _line(stage: Stage, campaign: Campaign, past: Past, chip: Chip | None, reach: float, reach_from: str,
           controls: int) -> StageCost:
-    inner: Sequence[Stage] = getattr(stage, "inner", ()) or (stage,)
-    found = [_seconds(one, campaign.point, past, chip) for one in inner]
-    seconds = sum(one for one, _, _ in found)
-    alpha = level_of(1, stage.settings.alpha) if isinstance(stage, ConfirmStage) else 0.05
+    found = [_seconds(one, campaign.point, past, chip) for one in inner(stage)]
+    seconds, seen = sum(one for one, _, _ in found), resolution(stage, campaign.point, past)
     tried = reach * campaign.candidates
     candidates = controls + (min(tried, stage.settings.most) if isinstance(stage, ConfirmStage) else tried)
     return StageCost(stage=stage.name, rows=sum(rows for _, rows, _ in found), seconds=seconds, reach=reach,
                      candidates=candidates, hours=candidates * seconds / 3600, reach_from=reach_from,
                      seconds_from=", ".join(dict.fromkeys(source for _, _, source in found)),
-                     resolves=_resolves(inner, campaign.point, past, alpha))
-
-
-def _resolves(stages: Sequence[Stage], point: OperatingPoint, past: Past, level: float) -> float | None:
-    accurate = [stage for stage in stages if isinstance(stage, AccuracyStage)]
-    if not accurate:
-        return None
-    problems = sum(sum(stage.sizes(point).values()) for stage in accurate)
-    known = [row for stage in stages for row in past.dense.get(stage.name, ())]
-    return statistics.detectable(known or None, problems, min(one.settings.repeats for one in accurate), level=level)
+                     resolves=None if seen is None else seen.difference, at_most=seen is not None and seen.at_most)
 
 
 def _seconds(stage: Stage, point: OperatingPoint, past: Past, chip: Chip | None) -> tuple[float, int, str]:

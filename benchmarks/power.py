@@ -16,11 +16,13 @@ from simulated import answers, difficulty
 from evaluator.statistics import detectable, difference
 
 PROMISED = 0.8
+KEPT = 0.9
 
 
 @dataclass(frozen=True)
 class Study:
-    """`known`: what `detectable` is given: rows of dense decode, or its accuracy alone with a `correlation`."""
+    """`known`: what `detectable` is given: rows of dense decode, these beside rows of a control that keeps KEPT of its accuracy
+    ("rows, control"), or its accuracy alone with a `correlation`."""
 
     problems: int
     repeats: int
@@ -31,6 +33,7 @@ class Study:
 # Answers of two like flows to problems of Beta(1/2, 1/2) correlate by 1/2; of flows that differ by what these studies can
 # see, by .33 and .40.
 STUDIES = (*(Study(n, k, "rows") for n in (30, 60, 120) for k in (4, 16)),
+           *(Study(n, 1, "rows, control") for n in (60, 160)),
            Study(60, 1, "accuracy", 0.33), Study(160, 1, "accuracy", 0.40), *(Study(n, 1, "accuracy") for n in (60, 160)))
 
 
@@ -49,8 +52,9 @@ def power(study: Study, studies: int, seed: int = 1) -> dict[str, Any]:
 
 
 def _promise(draw: Generator, study: Study, shares: Any) -> float:
-    known = answers(draw, shares, study.repeats) if study.known == "rows" else float(np.mean(shares))
-    return detectable(known, study.problems, study.repeats, power=PROMISED, correlation=study.correlation)
+    known = float(np.mean(shares)) if study.known == "accuracy" else answers(draw, shares, study.repeats)
+    others = [answers(draw, KEPT * shares, study.repeats)] if study.known == "rows, control" else []
+    return detectable(known, study.problems, study.repeats, others=others, power=PROMISED, correlation=study.correlation)
 
 
 def main() -> None:

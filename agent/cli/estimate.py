@@ -14,7 +14,7 @@ from agent.cli.text import columns, to_json
 from agent.estimate import Cost, Estimate, estimate
 
 if TYPE_CHECKING:
-    from agent.estimate_device import DeviceEstimate
+    from agent.estimate_device import DeviceEstimate, StageCost
 
 STAGES = ("stage", "reach it", "candidates", "seconds each", "device-hours", "resolves", "seconds from", "reach from")
 HEAD = ("proposer", "model", "share", "calls", "tokens", "expected", "at most")
@@ -52,7 +52,8 @@ def command(
 
 
 def _device(campaign: Campaign, db: str, gpu: str | None, workers: int, per_hour: float | None) -> "DeviceEstimate":
-    from agent.estimate_device import Past, estimate_device  # scipy and SQLAlchemy: `--help` does without
+    from agent.estimate_device import estimate_device  # scipy and SQLAlchemy: `--help` does without
+    from agent.estimate_past import Past
     from search.store import open_archive
 
     if "://" not in db and not Path(db).exists():
@@ -63,7 +64,7 @@ def _device(campaign: Campaign, db: str, gpu: str | None, workers: int, per_hour
 
 def _device_text(found: "DeviceEstimate", campaign: Campaign) -> str:
     rows = [STAGES, *((line.stage, f"{line.reach:.0%}", f"{line.candidates:.0f}", f"{line.seconds:.2g}", f"{line.hours:.3g}",
-                       "" if line.resolves is None else f"{line.resolves:.3f}", line.seconds_from, line.reach_from)
+                       _resolved(line), line.seconds_from, line.reach_from)
                       for line in found.lines)]
     money = "" if found.dollars is None else f", {money_text(found.dollars)}"
     lines = [columns(rows), f"{found.hours:.3g} device-hours{money}; {found.wall_hours:.3g} hours on {found.workers} "
@@ -71,6 +72,10 @@ def _device_text(found: "DeviceEstimate", campaign: Campaign) -> str:
     if found.ends_early:
         lines.append(f"The budget of {campaign.minutes:g} minutes is expected to end it early.")
     return "\n".join(lines)
+
+
+def _resolved(line: "StageCost") -> str:
+    return "" if line.resolves is None else f"{'at most ' * line.at_most}{line.resolves:.3f}"
 
 
 def _text(found: Estimate, candidates: int) -> str:

@@ -15,6 +15,7 @@ from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.serving import served
 from evaluator.stages.settings import Gate, StageSettings
 from evaluator.tasks.door import find_task
+from evaluator.tasks.fixed import FixedSet
 from evaluator.tasks.parts import RANGE, WHOLE
 from evaluator.tasks.reader import Reader
 from evaluator.tasks.task import Grade, Sample
@@ -92,9 +93,11 @@ class AccuracyStage(Usual):
                 for turn in zip_longest(*self._samples(point).values()) for sample in turn if sample is not None]
 
     def _samples(self, point: OperatingPoint) -> Mapping[str, Sequence[Sample]]:
+        return {task: self._of(task, point) for task in self.settings.tasks}
+
+    def _of(self, task: str, point: OperatingPoint) -> Sequence[Sample]:
         own = self.settings
-        reader = Reader.of(point, own.thinking)
-        return {task: _samples(task, own.seed, own.samples, reader, own.max_new_tokens) for task in own.tasks}
+        return _samples(task, own.seed, own.samples, Reader.of(point, own.thinking), own.max_new_tokens)
 
     def _ask(self, sample: Sample) -> Mapping[str, Any]:
         own = self.settings
@@ -109,7 +112,7 @@ class AccuracyStage(Usual):
     def run(self, engine: Engine, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
             done: Collection[tuple[str, int]]) -> Generator[Answered, None, None]:
         """See Stage."""
-        return served(engine, problems, done, self.settings.chunk)
+        return served(engine, problems, done, self.settings.chunk, None if graph is None else point)
 
     def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         """A fault of the output scores nothing, whatever a grader would find in it."""
@@ -136,15 +139,20 @@ class AccuracyStage(Usual):
     def _facts(self, rows: Sequence[Row], context: Context) -> Mapping[str, Any]:
         by_task = {task.split("/")[1]: statistics.mean(s) for task, s in statistics.scores_by_task(rows).items()}
         problems, repeats = len(metrics.by_problem(rows)), self.settings.repeats
-        dense = rows if context.is_dense else context.dense
         share = None if context.is_dense else metrics.of_dense(self.name, rows, context.dense)
         return {"by_task": {task: metrics.plain(e) for task, e in by_task.items()},
                 "exact": sum(row.exact for row in rows) / len(rows), "tasks": self.fingerprints(),
                 "on_this_set": metrics.plain(statistics.on_this_set({self.name: rows})),
-                "detectable": statistics.detectable(dense or None, problems, repeats),
+                **self._detectable(rows, context, problems),
                 **({"of_dense": metrics.plain(share)} if share else {}),
                 **({"pace": doubt} if (doubt := self._pace(rows, context)) else {}),
                 **metrics.facts(rows, () if context.is_dense else context.dense, repeats)}
+
+    def _detectable(self, rows: Sequence[Row], context: Context, problems: int) -> Mapping[str, float]:
+        """What the candidate and dense decode share narrows it; before that is known it is a bound."""
+        known, others = (rows, ()) if context.is_dense else (context.dense or None, (rows,))
+        found = statistics.detectable(known, problems, self.settings.repeats, others=others)
+        return {"detectable_at_most" if statistics.is_bound(known, others) else "detectable": found}
 
     def _pace(self, rows: Sequence[Row], context: Context) -> str:
         """A doubt, no verdict: dense decode answered at another time, maybe elsewhere, and nothing is ranked by goodput."""
@@ -209,7 +217,11 @@ class AccuracyStage(Usual):
 
     def sizes(self, point: OperatingPoint) -> Mapping[str, int]:
         """See Stage."""
-        return {f"{self.name}/{find_task(task).name}": len(samples) for task, samples in self._samples(point).items()}
+        return {f"{self.name}/{find_task(task).name}": self._size(task, point) for task in self.settings.tasks}
+
+    def _size(self, task: str, point: OperatingPoint) -> int:
+        """Problems that are generated need not be to be counted: there are as many as are asked for."""
+        return len(self._of(task, point)) if isinstance(find_task(task), FixedSet) else self.settings.samples
 
     def _total(self, point: OperatingPoint) -> int:
         return self.settings.repeats * sum(map(len, self._samples(point).values()))

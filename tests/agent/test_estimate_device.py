@@ -7,7 +7,8 @@ import pytest
 
 from agent import campaign as campaigns
 from agent.cli.main import main
-from agent.estimate_device import ASSUMED_PASS, DeviceEstimate, Past, StageCost, estimate_device
+from agent.estimate_device import ASSUMED_PASS, DeviceEstimate, StageCost, estimate_device
+from agent.estimate_past import Past
 from agent.tables import StageTable
 from evaluator.report import Row
 from evaluator.statistics import detectable
@@ -33,7 +34,8 @@ def test_without_a_past_seconds_come_from_a_roofline_and_shares_from_assumptions
 def test_a_past_replaces_both_and_narrows_what_can_be_resolved() -> None:
     campaign = campaigns.load("smoke")
     stage = next(spec.name for spec in campaign.stages if spec.name in ("retrieval", "chain"))
-    dense = [Row(stage=stage, problem=f"task/1/{i}", score=1.0, seconds=2.0) for i in range(32)]
+    task = next(spec.settings["tasks"][0] for spec in campaign.stages if spec.name == stage)
+    dense = [Row(stage=stage, problem=f"{task}/1/{i}", score=1.0, seconds=2.0) for i in range(32)]
     past = Past(row_s={stage: 2.0}, dense={stage: dense}, passed={"static": 0.5, stage: 0.25}, candidates=40)
     known, guessed = (lines(estimate_device(campaign, one))[stage] for one in (past, NOTHING))
     settings = next(spec.settings for spec in campaign.stages if spec.name == stage)
@@ -86,7 +88,7 @@ def test_the_command_tells_both_kinds_of_cost(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         main(["estimate", "smoke", "--db", nowhere, "--per-hour", "3", "--workers", "2"])
     text = capsys.readouterr().out
-    assert "asks no language model" in text and "device-hours" in text and "on 2 workers" in text
+    assert "asks no language model" in text and "device-hours" in text and "on 2 workers" in text and "at most" in text
     with pytest.raises(SystemExit):
         main(["estimate", "smoke", "--db", nowhere, "--json"])
     body = json.loads(capsys.readouterr().out)

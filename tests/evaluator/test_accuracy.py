@@ -136,6 +136,24 @@ def test_facts_tell_what_was_asked_and_what_can_be_seen() -> None:
     assert made.fingerprints() == facts["tasks"]
 
 
+@pytest.mark.parametrize(("is_dense", "repeats", "name"), [
+    (True, 1, "detectable_at_most"), (True, 2, "detectable"), (False, 1, "detectable")])
+def test_what_can_be_seen_is_a_bound_until_another_flow_or_repeats_tell_what_is_shared(is_dense: bool, repeats: int,
+                                                                                      name: str) -> None:
+    made = stage(repeats=repeats)
+    rows = [replace(row, score=float(index % 2)) for index, row in enumerate(rows_of(made))]
+    facts = made.result(rows, Context(point=POINT, graph=None if is_dense else graph(), dense=() if is_dense else rows)).facts
+    assert [key for key in facts if key.startswith("detectable")] == [name]
+
+
+def test_generated_problems_are_counted_without_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stage("retrieval", tasks=["multikey-1k-full", "math:small"], samples=64, max_new_tokens=8)
+    drawn: list[str] = []
+    monkeypatch.setattr(AccuracyStage, "_of", lambda self, task, point: drawn.append(task) or [None] * 40)
+    assert made.sizes(POINT) == {"retrieval/multikey-1k-full": 64, "retrieval/math:small": 40}
+    assert drawn == ["math:small"]
+
+
 @pytest.mark.parametrize(("step_s", "own", "told"), [
     (0.01, True, True), (0.03, True, False), (0.01, False, False),        # ten times dense decode's pace; three times; not timed
 ])

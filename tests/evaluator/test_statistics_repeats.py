@@ -1,4 +1,6 @@
 """Repeats are clusters, and what they tell: intervals on these problems, detectable differences, the luck of the best."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,26 @@ def test_what_is_detectable_follows_from_the_rows_of_dense() -> None:
     assert statistics.detectable(wavering, 30, 16) == pytest.approx(statistics.detectable(None, 30, 16), rel=0.05)
     assert statistics.detectable(None, 30, 16, power=0.95) > statistics.detectable(None, 30, 16)
     assert statistics.detectable(None, 30, 16, correlation=0.5) < statistics.detectable(None, 30, 16)
+
+
+def test_what_two_flows_share_is_told_by_repeats_or_by_another_flow_of_the_same_problems() -> None:
+    draw = np.random.default_rng(8)
+    shares = draw.beta(0.5, 0.5, 400)
+    dense, again, own = answered(shares, 1, draw), answered(0.8 * shares, 1, draw), answered(shares, 4, draw)
+    elsewhere = [replace(row, problem=row.problem.replace("sums/1", "sums/2")) for row in again]
+    assert statistics.is_bound(dense) and statistics.is_bound(None) and statistics.is_bound(0.5)
+    assert statistics.is_bound(dense, [elsewhere]) and not statistics.is_bound(dense, [again])
+    assert not statistics.is_bound(own)
+    bound, known = statistics.detectable(dense, 160), statistics.detectable(dense, 160, others=[elsewhere, again])
+    assert known < 0.85 * bound and statistics.detectable(dense, 160, others=[elsewhere]) == bound
+    assert known == pytest.approx(statistics.detectable(own, 160), rel=0.05)     # asked once as well: the same variance
+
+
+def test_a_flow_that_answers_as_dense_does_leaves_the_loss_itself_as_noise() -> None:
+    draw = np.random.default_rng(9)
+    dense = answered(np.full(400, 0.5), 1, draw)
+    nested, apart = (statistics.detectable(dense, 400, others=[rows]) for rows in (dense, answered(np.full(400, 0.5), 1, draw)))
+    assert nested < 0.6 * apart and apart == pytest.approx(statistics.detectable(dense, 400), rel=0.1)
 
 
 def figures(values: np.ndarray, error: float) -> list[Estimate]:
