@@ -1,7 +1,6 @@
 """The worker's side of numerics: runs the batch with the recorder on, then asks the reference about each selection."""
-import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -9,9 +8,8 @@ from typing import Any
 import torch
 
 from evaluator.stage import Answered, Problem
-from vortex.budget import budget, num_blocks
+from evaluator.stages.rounding import exchanged_by_rounding
 from vortex.compiler import reference
-from vortex.compiler.selection import rules
 from vortex.config import OperatingPoint
 from vortex.ir import Graph
 from vortex.serving.engine import Engine, Request
@@ -26,7 +24,7 @@ class Tally:
 
     compared: int = 0
     agreed: int = 0
-    exchanged: int = 0       # agreed, but for blocks whose scores differ by the order of float operations only
+    exchanged: int = 0       # agreed, but for blocks that the order of float operations exchanges
     first: str = ""
     seconds: float = 0.0
 
@@ -77,29 +75,16 @@ class Replay:
                             seed=event["seeds"][index], step=step)
         last = self.outcomes.get(key)
         right = reference.run(self.graph, self.point, row, last.state if last else None, last=last)
-        same = tuple(taken) == right.blocks
-        fine = same or explained(taken, right, self._edges(row, right), self.slack, counted=self._counted)
+        fine = tuple(taken) == right.blocks or self._exchanged(request, row, last, right, taken)
         # Steps that keep these blocks keep the engine's, where they are as good.
         self.outcomes[key] = replace(right, blocks=tuple(taken)) if fine else right
         self.tallies[request].note(taken, right.blocks, fine, place)
 
-    @property
-    def _counted(self) -> bool:
-        """How many blocks are taken follows from the row's length alone."""
-        found = rules(self.graph)
-        return len(found) == 1 and found[0].op == "topk"
-
-    def _edges(self, row: reference.Row, right: reference.Outcome) -> list[float]:
-        """The score at which each rule of the Selection stops taking; infinite where it takes nothing."""
-        if not right.scores:
-            return []
-        bos, eos = self.point.block_reserved_bos, self.point.block_reserved_eos
-        allowed = budget(num_blocks(len(row.k), self.point.block_size), self.point, row.layer, row.head)
-        edges = []
-        for rule, score in zip(rules(self.graph), right.scores, strict=True):
-            taken = reference.take(rule, score.tolist(), bos, rule.most(allowed, bos + eos))
-            edges.append(min((float(score[i]) for i in taken), default=math.inf))
-        return edges
+    def _exchanged(self, request: str, row: reference.Row, last: reference.Outcome | None, right: reference.Outcome,
+                   taken: Sequence[int]) -> bool:
+        """No longer asked of a request that differs: the reference is slow, and one disagreement is one too many."""
+        return not self.tallies[request].first and exchanged_by_rounding(self.graph, self.point, row, last, right, taken,
+                                                                         self.slack)
 
 
 def compare(engine: Engine, graph: Graph, point: OperatingPoint, problems: Sequence[Problem],
@@ -123,25 +108,6 @@ def compared(engine: Engine, graph: Graph, point: OperatingPoint, requests: Sequ
         tally = replay.tallies[request.id]
         data = {"compared": tally.compared, "agreed": tally.agreed, "exchanged": tally.exchanged, "first": tally.first}
         yield Answered(problem=request.id, seconds=tally.seconds, data=data)
-
-
-def explained(taken: Collection[int], right: reference.Outcome, edges: Sequence[float], slack: float, *,
-              counted: bool) -> bool:
-    """True when blocks were exchanged only for others whose scores lie at the edge of what is taken, within `slack`.
-
-    `edges` are the least scores that each rule took; `slack` is a share of that, or of the mean size of the scores
-    where that is larger, for scores that cancel to near zero. `counted`: the number of blocks is not the score's to say.
-    """
-    exchanged = set(taken) ^ set(right.blocks)
-    if not right.scores or max(exchanged) >= len(right.scores[0]) or (counted and len(taken) != len(right.blocks)):
-        return False
-    return all(any(_at_edge(score, block, edge, slack) for score, edge in zip(right.scores, edges, strict=True))
-               for block in exchanged)
-
-
-def _at_edge(score: torch.Tensor, block: int, edge: float, slack: float) -> bool:
-    size = max(abs(edge), float(score.abs().mean()))
-    return abs(float(score[block]) - edge) <= slack * size
 
 
 def _request(engine: Engine, problem: Problem, seed: int) -> Request:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
+from evaluator.stages import agreement
 from evaluator.stages.settings import StageSettings, read_settings
 from evaluator.tasks.registry import preset
 from vortex.budget import budget
@@ -20,7 +21,8 @@ _WORDS_MAX = 1900
 
 
 class NumericsSettings(StageSettings):
-    """`tolerance`: how far, as a share, a block's score may lie from the last one taken and be exchanged for it."""
+    """`tolerance`: K, V and state that are off by about this share may exchange blocks (see rounding.py); under the
+    rounding of the point's dtype it is that."""
 
     tolerance: Annotated[float, Field(ge=0)] = 1e-4
     seed: int = 40_000
@@ -46,6 +48,10 @@ class NumericsStage(Usual):
             found.append(Problem(id=f"length/{length}", ask=ask))
         return found
 
+    def skip(self, context: Context) -> str:
+        """See Stage."""
+        return agreement.nothing_to_compare(context)
+
     def run(self, engine: Engine, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
             done: Collection[tuple[str, int]]) -> Generator[Answered, None, None]:
         """The batch is served whole, whatever is done."""
@@ -58,20 +64,15 @@ class NumericsStage(Usual):
 
     def grade(self, problem: Problem, answered: Answered, point: OperatingPoint) -> Row:
         """See Stage."""
-        share = answered.data["agreed"] / max(1, answered.data["compared"])
+        share = agreement.share(answered.data)
         return Row(stage=NAME, problem=problem.id, score=share, exact=float(share == 1), seconds=answered.seconds,
                    data=answered.data)
 
     def result(self, rows: Sequence[Row], context: Context) -> StageResult:
         """One disagreement is one too many."""
-        facts = {key: sum(row.data[key] for row in rows) for key in ("compared", "agreed", "exchanged")}
-        wrong = [row for row in rows if row.score < 1]
-        if not wrong:
-            return StageResult(stage=NAME, status=Status.OK, facts=facts)
-        first = wrong[0]
-        differ = facts["compared"] - facts["agreed"]
-        message = f"{differ} of {facts['compared']} selections differ; {first.data['first']}"
-        return StageResult(stage=NAME, status=Status.NUMERICS, code="selection-differs", message=message, facts=facts)
+        code, message = agreement.fault(rows)
+        return StageResult(stage=NAME, status=Status.NUMERICS if code else Status.OK, code=code, message=message,
+                           facts=agreement.counts(rows))
 
 
 def lengths(point: OperatingPoint) -> list[int]:

@@ -65,8 +65,14 @@ def test_an_engine_that_selects_otherwise_where_numerics_does_not_look_is_a_hack
     report, book = judge(LocalCluster(lambda name: LongPrompts()), graph("quest"))
     last = report.results[-1]
     assert (last.status, last.code) == (Status.HACK, "selection-differs")
-    assert "selections of real requests differ" in last.message and "the engine attended" in last.message
+    assert last.message.startswith("of real requests, while numerics found none") and "the engine attended" in last.message
     assert len(book.kept) == 1                               # the rest is spared
+
+
+def test_a_point_whose_layers_are_all_dense_is_left_out_with_the_reason(cluster: LocalCluster) -> None:
+    report, book = judge(cluster, graph("quest"), point=POINT.with_(layers_skip=(0, 1, 2, 3)))
+    assert (report.status, report.results[0].skipped, book.kept) == (Status.OK, True, [])
+    assert report.results[0].message == "every layer of probe is dense at this point, so that nothing is selected"
 
 
 def test_the_dense_control_selects_nothing(cluster: LocalCluster) -> None:

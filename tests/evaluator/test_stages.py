@@ -10,9 +10,7 @@ from evaluator.funnel import Funnel, MemoryBook, Silent, Work
 from evaluator.report import Estimate, Report, Row, Status
 from evaluator.stage import Context
 from evaluator.stages import make_stage
-from evaluator.stages.compare import explained
 from vortex import flows
-from vortex.compiler import reference
 from vortex.compiler.front import load
 from vortex.config import OperatingPoint
 from vortex.ir import Geometry, Graph
@@ -82,31 +80,6 @@ def test_an_engine_that_selects_otherwise_fails_numerics() -> None:
     assert (report.status, report.results[0].code) == (Status.NUMERICS, "selection-differs")
     assert "the engine attended" in report.results[0].message
     assert [row.score for row in book.kept if row.problem == "length/16"] == [1.0]      # it fits, and stays dense
-
-
-@pytest.mark.parametrize(("taken", "expected"), [
-    ((0, 2, 9), True),            # 3 and 2 differ in the last digits
-    ((0, 4, 9), False),           # 4 scores far less
-    ((0, 9), False),              # one is missing
-    ((0, 3, 8), False),           # the reserved last block was given up
-])
-def test_only_exchanges_at_the_edge_are_explained(taken: tuple[int, ...], expected: bool) -> None:
-    score = torch.tensor([0.0, 0.1, 0.9999999, 1.0, 0.5, 0.2, 0.1, 0.0])
-    right = reference.Outcome(blocks=(0, 3, 9), scores=(score,), state={}, output=torch.zeros(1), newer=8)
-    assert explained(taken, right, [1.0], 1e-4, counted=True) is expected
-
-
-def test_scores_that_are_no_numbers_explain_nothing() -> None:
-    right = reference.Outcome(blocks=(0, 1, 3), scores=(torch.tensor([0.0, float("nan"), float("nan")]),), state={},
-                              output=torch.zeros(1), newer=3)
-    assert not explained((0, 2, 3), right, [float("nan")], 1e-4, counted=True)
-
-
-def test_where_scores_say_how_many_are_taken_one_at_the_edge_may_be_missing() -> None:
-    score = torch.tensor([0.0, 0.1, 0.50001, 1.0, 0.2, 0.2, 0.1, 0.0])
-    right = reference.Outcome(blocks=(0, 2, 3, 9), scores=(score,), state={}, output=torch.zeros(1), newer=8)
-    assert explained((0, 3, 9), right, [0.5], 1e-4, counted=False)
-    assert not explained((0, 2, 9), right, [0.5], 1e-4, counted=False)
 
 
 def test_dense_decode_solves_what_a_poor_selector_cannot(cluster: LocalCluster) -> None:

@@ -1,5 +1,6 @@
 """What no flow can do and a broken kernel, or engine, might: Programs and engines that cheat, served to the real stages."""
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -11,7 +12,7 @@ from vortex.compiler.program import Lists, Plan, Program
 from vortex.config import OperatingPoint
 from vortex.ir import Geometry, Graph
 from vortex.serving.embedded.engine import EmbeddedEngine
-from vortex.serving.engine import Completion, Request, StepTimes
+from vortex.serving.engine import Completion, Recorded, Recording, Request, StepTimes
 
 POINT = OperatingPoint(topk_ratio=0.125)
 Fields = Mapping[str, torch.Tensor]
@@ -53,6 +54,14 @@ class Stubborn(EmbeddedEngine):
 
     def use(self, flow: Graph | None, point: OperatingPoint) -> None:
         super().use(graph("recent") if flow is not None else None, point)
+
+
+class Secretive(EmbeddedEngine):
+    """Tells nobody what it selects."""
+
+    @contextmanager
+    def record(self, what: Recorded) -> Iterator[Recording]:
+        yield Recording()
 
 
 class Sly(EmbeddedEngine):

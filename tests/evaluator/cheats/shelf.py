@@ -27,6 +27,7 @@ from tests.evaluator.cheats.engines import (
     FastClock,
     Neighbour,
     Rambler,
+    Secretive,
     Silent,
     Sly,
     Stale,
@@ -35,13 +36,12 @@ from tests.evaluator.cheats.engines import (
     compiled,
     graph,
 )
-from tests.evaluator.cheats.texts import INNOCENT, TEXTS, body
+from tests.evaluator.cheats.texts import BLINDS, INNOCENT, TEXTS, body
 from tests.evaluator.scripted import Script, make_scripted
 from vortex.compiler.cost import Shape, cost
 from vortex.compiler.front import load
-from vortex.config import OperatingPoint
 from vortex.errors import VortexError
-from vortex.ir import Geometry
+from vortex.ir import Geometry, Graph
 from vortex.serving.embedded.engine import EmbeddedEngine
 
 JAILED = Path(__file__).parents[1] / "jailed"
@@ -144,6 +144,7 @@ SPEED: Mapping[str, Any] = {"batch": 1, "context": 512, "steps": 2, "warmup": 0,
 ANSWERS: Mapping[str, Any] = {"tasks": ["chain-15"], "samples": 2, "chunk": 2, "gate": ">= 0.1"}
 SERVED: tuple[tuple[str, str, type | Callable[[], EmbeddedEngine], str, Mapping[str, Any]], ...] = (
     ("selects what it likes", "numerics: selection-differs", Stubborn, "numerics", NUMERICS),
+    ("does not tell what it selects", "numerics: nothing-recorded", Secretive, "numerics", NUMERICS),
     ("scores fields that were never written", "numerics: selection-differs", partial(compiled, Stale), "numerics", NUMERICS),
     ("reads past its row, into its neighbour's", "numerics: selection-differs", partial(compiled, Neighbour), "numerics",
      NUMERICS),
@@ -156,19 +157,19 @@ SERVED: tuple[tuple[str, str, type | Callable[[], EmbeddedEngine], str, Mapping[
 )
 
 
-def served(engine: Callable[[], EmbeddedEngine], stage: str, settings: Mapping[str, Any]) -> str:
+def served(engine: Callable[[], EmbeddedEngine], stage: str, settings: Mapping[str, Any], flow: Graph | None = None) -> str:
     """Status and code of the stage, and the fault of its outputs where there is one."""
     cluster = LocalCluster(lambda name: engine())
     try:
-        return judged(cluster, make_stage(stage, settings))
+        return judged(cluster, make_stage(stage, settings), flow)
     finally:
         cluster.stop()
 
 
-def judged(cluster: LocalCluster | Guarded, stage: Stage, point: OperatingPoint = POINT) -> str:
-    book = MemoryBook()
-    last = Funnel([stage], cluster).judge(Work(name="cheat", source="", graph=graph("quest"), point=point), book,
-                                          Unwatched()).results[-1]
+def judged(cluster: LocalCluster | Guarded, stage: Stage, flow: Graph | None = None) -> str:
+    """Of Quest, unless it is another flow."""
+    book, work = MemoryBook(), Work(name="cheat", source="", graph=flow or graph("quest"), point=POINT)
+    last = Funnel([stage], cluster).judge(work, book, Unwatched()).results[-1]
     faults = {fault for row in book.kept if (fault := row.data.get("grade", {}).get("fault"))}
     if not last.code:
         return THROUGH
@@ -180,6 +181,13 @@ def engines() -> Iterator[Cheat]:
     """A kernel or an engine that cheats, before the real stages."""
     for tries, caught_by, engine, stage, settings in SERVED:
         yield Cheat("engine", tries, caught_by, partial(served, engine, stage, settings))
+
+
+def blinds() -> Iterator[Cheat]:
+    """A text whose scores would excuse whatever an engine selects."""
+    for tries, text in BLINDS:
+        yield Cheat("engine", tries, "numerics: selection-differs",
+                    partial(served, Stubborn, "numerics", NUMERICS, load(text, "<cheat>", GEOMETRY)))
 
 
 def verdicts(folder: Path) -> Iterator[Cheat]:
@@ -269,4 +277,4 @@ def claimed() -> str:
 
 def shelf(stack: ExitStack, folder: Path) -> list[Cheat]:
     """All of it. What the stack holds must stay open while they are tried; `folder` is theirs to write to."""
-    return [*texts(), *escapes(stack), *engines(), *verdicts(folder)]
+    return [*texts(), *escapes(stack), *engines(), *blinds(), *verdicts(folder)]

@@ -15,6 +15,24 @@ def named(name: str) -> str:
     return body(INNOCENT).replace('"cheat"', f'"{name}"')
 
 
+SCORE = "score = q.mean(dim=1) @ cache['mean'].T"
+SUMMARY = "    def forward_cache(self, cache):\n        cache['mean'] = cache['k'].mean(dim=1)\n\n"
+
+
+def scored(*lines: str) -> str:
+    """A flow that ranks blocks by their mean key, and then by what it makes of that score."""
+    return body(SCORE, *lines).replace(METHOD, SUMMARY + METHOD)
+
+
+BLINDS = (
+    ("hides it behind one huge score", scored("return ops.topk(ops.where(ops.position() < 0.5, 1e30, score))")),
+    ("hides it behind an infinite score", scored("return ops.topk(ops.where(ops.position() < 2.5, score.exp() * 1e38 * 1e38, "
+                                                 "score))")),
+    ("hides it behind a sum that all scores share", scored("return ops.topk(score + 1e6)")),
+    ("hides it behind a factor that all scores share",
+     scored("return ops.topk(score * ((score - score.mean(dim=0)).sum(dim=0) * 1e5).exp())")),
+    ("hides it behind scores that are all alike", scored("return ops.topk(score * 0.0)")),
+)
 TEXTS: tuple[Text, ...] = (
     # out of the language
     ("reads a key from the environment", body("import os", "x = os.environ['ANTHROPIC_API_KEY']", INNOCENT), "ForbiddenSyntax"),
