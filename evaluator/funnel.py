@@ -1,11 +1,12 @@
 """The funnel: stages in order, ever dearer; each row written as it comes, each verdict drawn from rows alone."""
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Protocol
 
 from evaluator.cluster import Runner
-from evaluator.guard import row_fault
+from evaluator.guard import less_when_timed, row_fault
 from evaluator.report import Report, Row, StageResult, Status, skipped
 from evaluator.stage import Context, Problem, Rival, Stage
 from evaluator.worker import JobError
@@ -137,7 +138,10 @@ class Funnel:
             self._collect(stage, problems, context, rows, book, watch)
         except JobError as fault:
             return StageResult(stage=stage.name, status=fault.status, code=fault.code, message=fault.message)
-        return stage.result(rows, context)
+        result = stage.result(rows, context)
+        seen = [*chain.from_iterable(context.own.values()), *rows]
+        doubt = "" if context.is_dense or context.control or result.status is not Status.OK else less_when_timed(seen)
+        return replace(result, status=Status.GATE, code="less-when-timed", message=doubt) if doubt else result
 
     def _collect(self, stage: Stage, problems: Sequence[Problem], context: Context, rows: list[Row], book: Book,
                  watch: Watch) -> None:

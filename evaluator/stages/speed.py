@@ -14,6 +14,7 @@ from evaluator.cluster.devices import taken_bytes
 from evaluator.report import Estimate, Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.settings import StageSettings, read_settings
+from evaluator.stages.usage import where_timed
 from evaluator.worker import gpu_ids
 from vortex.budget import num_blocks
 from vortex.compiler.bits import field_bytes
@@ -78,6 +79,7 @@ class SpeedStage(Usual):
         for flow in (graph, None) if len(done) < sum(p.repeats for p in problems) else ():
             engine.use(flow, point)
             self._steps_ms(engine, problems[0])                # the first time is not like the others
+        used = {} if graph is None else self._used(engine, graph, point, problems, done)
         for repeat in range(self.settings.repeats):
             for problem in (p for p in problems if (p.id, repeat) not in done):
                 order = (_DENSE, _FLOW) if repeat % 2 else (_FLOW, _DENSE)
@@ -86,9 +88,16 @@ class SpeedStage(Usual):
                     engine.use(graph if which == _FLOW else None, point)
                     steps_ms[which] = self._steps_ms(engine, problem)
                 data: dict[str, Any] = {which: median(steps) for which, steps in steps_ms.items()} | {"each": steps_ms}
-                data |= {**problem.ask, **_bytes(graph, point, problem), "threads": threads}
+                data |= {**problem.ask, **_bytes(graph, point, problem), "threads": threads, **used.get(problem.id, {})}
                 seconds = (data[_DENSE] + data[_FLOW]) * self.settings.steps / 1000
                 yield Answered(problem=problem.id, repeat=repeat, seconds=seconds, data=data)
+
+    def _used(self, engine: Engine, graph: Graph, point: OperatingPoint, problems: Sequence[Problem],
+              done: Collection[tuple[str, int]]) -> Mapping[str, Mapping[str, Any]]:
+        """By shape, what the flow takes of its budget; not of shapes whose repeats are all there."""
+        engine.use(graph, point)
+        left = [one for one in problems if any((one.id, repeat) not in done for repeat in range(one.repeats))]
+        return {one.id: {"used": dict(where_timed(engine, point, one.ask["batch"], one.ask["context"]))} for one in left}
 
     def _steps_ms(self, engine: Engine, problem: Problem) -> list[float]:
         steps = self.settings.warmup + self.settings.steps

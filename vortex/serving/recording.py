@@ -11,7 +11,8 @@ from vortex.serving.engine import Recorded, Recording
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """One layer of one decode step. q [B, H, G, D]; k, v [H, P, S, D]; `lists` None where all rows were dense."""
+    """One layer of one decode step. q [B, H, G, D]; k, v [H, P, S, D]; `lists` None where all rows were dense, `dense` where
+    that was the engine's rule for the step and not the flow's budget."""
 
     layer: int
     requests: tuple[str, ...]
@@ -20,12 +21,13 @@ class Moment:
     k: torch.Tensor
     v: torch.Tensor
     lists: Lists | None
+    dense: bool = False
 
 
 class Recorder:
     """Turns moments into events:
 
-    selections  layer, requests, lens, seeds, lists: [request][kv head] -> positions of the blocks attended
+    selections  layer, requests, lens, seeds, dense, lists: [request][kv head] -> positions of the blocks attended
     qkv         the same and q [B, H, G, D], k and v: a tensor [H, length, D] a request, its own copy
     mass        layer, requests, lens, mass: [request] -> float32 [H, n]
     """
@@ -37,7 +39,7 @@ class Recorder:
     def note(self, moment: Moment) -> None:
         plan = moment.plan
         event = {"layer": moment.layer, "requests": list(moment.requests), "lens": list(plan.lens),
-                 "seeds": list(plan.seeds)}
+                 "seeds": list(plan.seeds), "dense": moment.dense}
         if self.what == "mass":
             pairs = zip(moment.q, own_tokens(plan, moment.k), strict=True)
             event["mass"] = [block_mass(q, keys, moment.k.shape[2]) for q, keys in pairs]

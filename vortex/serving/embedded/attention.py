@@ -124,7 +124,7 @@ class DecodeStep:
             lists = self._selected
         if self.recorder is not None:
             self.recorder.note(Moment(layer=layer, requests=self.requests, plan=self.plan, q=rows, k=pool_k, v=pool_v,
-                                      lists=lists))
+                                      lists=lists, dense=self.dense))
         return self.program.attend(self.plan, rows, pool_k, pool_v, lists, scale).reshape(batch, 1, -1, q.shape[3])
 
     def _select(self, layer: int, q: torch.Tensor) -> Lists | None:

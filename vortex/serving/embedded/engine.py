@@ -212,7 +212,7 @@ class EmbeddedEngine:
             self._forced = forced = ForcedContext(shape, pool, 1 if self._graphs is None else FLOWS)
         if serving.layers.select:
             forced.summarise(serving.furnishing, serving.program)
-        return forced.time_steps(self._runner(forced.pool, blocks, batch), steps)
+        return forced.time_steps(self._runner(forced.pool, blocks, batch), steps, self._recorder)
 
     def record(self, what: Recorded) -> AbstractContextManager[Recording]:
         return self._recording(Recorder(what))

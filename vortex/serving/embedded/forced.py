@@ -9,6 +9,7 @@ from vortex.serving.embedded.batch import Batch
 from vortex.serving.embedded.pool import Furnishing, Pool, PoolShape
 from vortex.serving.embedded.runner import Runner
 from vortex.serving.engine import StepTimes
+from vortex.serving.recording import Recorder
 
 FIRST_TOKEN = 0
 
@@ -51,7 +52,7 @@ class ForcedContext:
         for layer in sorted(wanted.layers):
             program.update(pool.fields[layer], pool.state[layer], pool.k[layer], pool.v[layer], done, layer)
 
-    def time_steps(self, runner: Runner, steps: int) -> StepTimes:
+    def time_steps(self, runner: Runner, steps: int, recorder: Recorder | None = None) -> StepTimes:
         """Seconds of each of `steps` whole greedy decode steps: planning, the forward pass, the choice of tokens.
 
         A step ends when its tokens are on the host. On a GPU it is a replayed graph, captured before the clock runs.
@@ -65,6 +66,6 @@ class ForcedContext:
             runner.warm([length] * shape.batch)
         for step in range(steps):
             began = time.perf_counter()
-            tokens = runner.decode(batch, tokens, [shape.context + 1 + step] * shape.batch).tokens.tolist()
+            tokens = runner.decode(batch, tokens, [shape.context + 1 + step] * shape.batch, recorder).tokens.tolist()
             seconds.append(time.perf_counter() - began)
         return StepTimes(batch=shape.batch, context=shape.context, seconds=tuple(seconds))

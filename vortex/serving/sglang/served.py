@@ -88,7 +88,7 @@ class DecodeStep:
         if self.recorder is not None:
             pages = self.served.pages
             self.recorder.note(Moment(layer=layer, requests=self.batch.names, plan=self.plan, q=q, k=pages.k(layer),
-                                      v=pages.v(layer), lists=lists))
+                                      v=pages.v(layer), lists=lists, dense=self.dense))
 
     def _lists(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> Lists | None:
         served = self.served

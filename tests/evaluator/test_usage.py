@@ -1,0 +1,117 @@
+"""Flows that attend to less where they are timed than where they answer, through the real engine; and honest ones."""
+from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from evaluator.funnel import Funnel, MemoryBook, Silent, Work
+from evaluator.guard import less_when_timed
+from evaluator.report import Report, Row, Status
+from evaluator.stage import Answered, Problem, Stage
+from evaluator.stages import make_stage
+from evaluator.stages.usage import used
+from vortex import api, flows
+from vortex.config import OperatingPoint
+from vortex.ir import Graph
+from vortex.serving.embedded.engine import EmbeddedEngine
+
+POINT = OperatingPoint(topk_ratio=0.125)
+TASKS = make_stage("retrieval", {"tasks": ["multikey-512-full"], "samples": 2})
+TIMES = make_stage("speed", {"batch": 1, "context": 2048, "steps": 1, "repeats": 2, "warmup": 0})
+FLOW = """
+from vortex import ops, register, vFlow
+
+
+@register("made")
+class Made(vFlow):
+    def forward_cache(self, cache):
+        cache["mean"] = cache["k"].mean(dim=1)
+        cache["size"] = cache["v"].norm(dim=2).mean(dim=1)
+
+    def forward_indexer(self, q, cache):
+        size = cache["size"].mean(dim=0)
+        score = (q @ cache["mean"].T).max(dim=1) + 0.001 * size
+        {selects}
+"""
+KNOWN_DATA = "return ops.threshold(ops.where((size > 7.5) * (size < 8.5), -1e9, score), -1e8)"
+KNOWN_LENGTH = "return ops.threshold(ops.where(ops.position().max(dim=0) > 60, -1e9, score), -1e8)"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[EmbeddedEngine]:
+    started = EmbeddedEngine()
+    started.start("probe")
+    yield started
+    started.stop()
+
+
+@dataclass(frozen=True)
+class Direct:
+    """A Runner on an engine of this process."""
+
+    engine: EmbeddedEngine
+    slots: int = 1
+
+    def stream(self, stage: Stage, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
+               done: Collection[tuple[str, int]], timeout_s: float) -> Generator[Answered, None, None]:
+        self.engine.use(graph, point)
+        yield from stage.run(self.engine, graph, point, problems, done)
+
+
+def judged(engine: EmbeddedEngine, text: str, stages: Sequence[Stage]) -> tuple[Report, MemoryBook]:
+    book = MemoryBook()
+    work = Work(name="made", source=text, graph=api.load_flow(text).graph(engine.geometry(16)), point=POINT)
+    return Funnel(stages, Direct(engine)).judge(work, book, Silent()), book
+
+
+@pytest.mark.parametrize("stages", [(TASKS, TIMES), (TIMES, TASKS)])
+@pytest.mark.parametrize("selects", [KNOWN_DATA, KNOWN_LENGTH, "return ops.topk(score, k=24)"])
+def test_who_attends_to_less_where_it_is_timed_is_turned_away(engine: EmbeddedEngine, selects: str, stages: Sequence[Stage]) -> None:
+    report, _ = judged(engine, FLOW.format(selects=selects), stages)
+    assert [one.status for one in report.results] == [Status.OK, Status.GATE]
+    assert report.results[-1].code == "less-when-timed"
+    assert "times its budget where it is timed (b1-c2048)" in report.results[-1].message
+
+
+@pytest.mark.parametrize("selects", ["return ops.topk(score)", "return ops.top_p(score, 0.9)"])
+def test_who_attends_alike_passes(engine: EmbeddedEngine, selects: str) -> None:
+    report, book = judged(engine, FLOW.format(selects=selects), (TIMES, TASKS))
+    assert report.status is Status.OK
+    told = [(row.stage, row.data["used"]) for row in book.kept if "used" in row.data]
+    assert [stage for stage, _ in told] == ["speed", "speed", "retrieval"]
+    assert all(0 < one["taken"] <= one["allowed"] for _, one in told)
+
+
+def test_algorithms_that_are_built_in_use_all_of_their_budget_in_both(engine: EmbeddedEngine) -> None:
+    for name in ("quest", "rocketkv", "recent"):
+        _, book = judged(engine, flows.read(name)[1], (TIMES, TASKS))
+        assert {one["taken"] / one["allowed"] for row in book.kept if (one := row.data.get("used"))} == {1.0}, name
+
+
+def row(stage: str, problem: str, taken: int | None, **data: float) -> Row:
+    told = {} if taken is None else {"used": {"taken": taken, "allowed": 100}}
+    return Row(stage=stage, problem=problem, score=1.0, data={**told, **data})
+
+
+ANSWER = row("retrieval", "vt/0", 80)
+CASES = [
+    ([ANSWER], ""), ([row("speed", "b1-c64", 1, step_ms=1)], ""),                              # nothing to compare with
+    ([ANSWER, row("speed", "b1-c64", 61, step_ms=1)], ""),                                     # three quarters
+    ([ANSWER, row("speed", "b1-c64", 59, step_ms=1)], "(b1-c64), and 0.80 times"),
+    ([ANSWER, row("speed", "b1-c64", 90, step_ms=1), row("speed", "b2-c64", 10, step_ms=1)], "0.10 times its budget where it is"),
+    ([ANSWER, row("speed", "b1-c64", None, step_ms=1)], ""),                                   # rows of earlier versions
+    ([row("confirm", "retrieval/vt/confirm/0", 80), row("confirm", "speed/b1-c64", 10, step_ms=1)], "timed (b1-c64)"),
+]
+
+
+@pytest.mark.parametrize(("rows", "words"), CASES)
+def test_shapes_are_compared_one_by_one_with_all_answers(rows: Sequence[Row], words: str) -> None:
+    found = less_when_timed(rows)
+    assert words in found and bool(words) == bool(found)
+
+
+def test_steps_that_the_engine_made_dense_and_layers_that_are_not_select_say_nothing() -> None:
+    event = {"layer": 0, "lens": [1024], "lists": [[list(range(64))] * 2], "dense": False}
+    assert used([event], POINT) == {"taken": 128, "allowed": 16}
+    assert used([{**event, "dense": True}], POINT) == {}
+    assert used([event], POINT.with_(layers_skip=(0,))) == {}
