@@ -34,7 +34,7 @@ class AccuracySettings(StageSettings):
 
     Each problem is asked `repeats` times. `thinking` is asked of models that have the two modes. Answers are scored as
     well as if cut at each of `caps` tokens. A candidate whose chance to reach the frontier falls under `race` times the share
-    of answers that are left is stopped.
+    of answers that are left is stopped. `chance` is what guessing scores, where a task does not say so by problem.
     """
 
     tasks: Tasks
@@ -49,6 +49,7 @@ class AccuracySettings(StageSettings):
     thinking: bool | None = None
     gate: str = ""
     race: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    chance: Annotated[float, Field(ge=0, lt=1)] = 0.0
     chunk: Count = 32                                                  # answers that the engine works on at a time
 
     @field_validator("caps")
@@ -162,8 +163,8 @@ class AccuracyStage(Usual):
 
     def _verdict(self, rows: Sequence[Row], context: Context) -> tuple[Status, str, str]:
         whole, found = len(rows) >= self._total(context.point), statistics.mean_of_tasks(rows).value
-        if context.is_dense and whole and (silent := _at_chance(rows)):
-            return Status.GATE, "no-signal", (f"dense decode cannot be told from chance on {', '.join(silent)}: nothing can "
+        if context.is_dense and whole and (silent := self._at_chance(rows, context.point)):
+            return Status.GATE, "no-signal", (f"dense decode cannot be told from chance on {'; '.join(silent)}. Nothing can "
                                               "be ranked by it. Take an easier task, a better model, or more samples.")
         if (whole and not self._passes(rows, context)) or self._beyond(rows, context):
             return (Status.GATE if whole else Status.STOPPED), "below-gate", self._below(rows, context)
@@ -171,6 +172,16 @@ class AccuracyStage(Usual):
             return Status.STOPPED, "no-chance", (f"{self.name} {found:.3f} over {len(rows)} of {self._total(context.point)} "
                                                  f"answers: too small a chance of the frontier to answer the rest")
         return Status.OK, "", ""
+
+    def _at_chance(self, rows: Sequence[Row], point: OperatingPoint) -> list[str]:
+        """Tasks whose interval reaches down to what guessing scores: nothing, where answers are generated and none is told."""
+        scores, silent = statistics.scores_by_task(rows), []
+        for task, samples in self._samples(point).items():
+            name, guesses = find_task(task).name, [sample.facts.get("chance", self.settings.chance) for sample in samples]
+            found, chance = statistics.mean(scores[f"{self.name}/{name}"]), sum(guesses) / len(guesses)
+            if found.low <= chance:
+                silent.append(f"{name}: {_with_interval(found)}, guessing scores {chance:.3g}" if chance else name)
+        return silent
 
     def hopeless(self, rows: Sequence[Row], context: Context) -> bool:
         """True when the gate is out of reach even if every problem that is left were solved; or the race is lost."""
@@ -253,9 +264,3 @@ def _samples(task: str, seed: int, count: int, reader: Reader, limit: int | None
 
 def _with_interval(figure: Estimate) -> str:
     return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
-
-
-def _at_chance(rows: Sequence[Row]) -> list[str]:
-    """Tasks whose interval reaches down to nothing, which is what guessing scores where answers are generated."""
-    scores = statistics.scores_by_task(rows)
-    return [task.split("/")[1] for task, each in scores.items() if statistics.mean(each).low <= 0]

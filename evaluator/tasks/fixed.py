@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 from evaluator.tasks import answers
 from evaluator.tasks.parts import drawn_from
@@ -16,12 +17,14 @@ from evaluator.tasks.task import Grade, Sample
 
 @dataclass(frozen=True)
 class Item:
-    """One problem: what is asked, instructions included; the answers that count; how they are compared."""
+    """One problem: what is asked, instructions included; the answers that count; how they are compared; and what guessing
+    scores, where that is told."""
 
     prompt: str
     wanted: tuple[str, ...]
     scorer: str
     max_new_tokens: int
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class FixedSet:
         return self.read()
 
     def samples(self, seed: int, count: int, reader: Reader) -> Sequence[Sample]:
-        """See TaskSet. Facts: `part` of the data that this seed draws from, `thinking`."""
+        """See TaskSet. Facts: `part` of the data that this seed draws from, `thinking`, and `chance` where it is told."""
         how = manner(reader)
         places, part = drawn_from(range(len(self.items)), [item.prompt for item in self.items], seed)
         random.Random(f"{self.name}/{seed}").shuffle(places)
@@ -45,7 +48,9 @@ class FixedSet:
                      for place in places[:count])
 
     def _sample(self, place: int, seed: int, prompt: str, part: str, how: Manner) -> Sample:
-        item, facts = self.items[place], {"part": part, "thinking": thinks(how, prompt)}
+        item = self.items[place]
+        facts: dict[str, Any] = {"part": part, "thinking": thinks(how, prompt)}
+        facts |= {} if item.chance is None else {"chance": item.chance}
         return Sample(id=f"{self.name}/{seed}/{place}", prompt=prompt, answer=item.wanted[0], answers=item.wanted,
                       max_new_tokens=item.max_new_tokens, facts=facts)
 
@@ -60,5 +65,5 @@ class FixedSet:
 
     @cached_property
     def _hash(self) -> str:
-        text = json.dumps([asdict(item) for item in self.items])
+        text = json.dumps([{name: value for name, value in asdict(item).items() if value is not None} for item in self.items])
         return f"fixed-1 {len(self.items)} problems {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"

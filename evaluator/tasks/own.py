@@ -1,7 +1,7 @@
 """The family `file:PATH` or `file:PATH:SCORER`: a task of the user's own, one problem a line of a JSONL file.
 
 Columns: `prompt` (or `question`, or `problem`), `answer` (text, number, or a list of them), and, where wanted,
-`max_new_tokens` and `scorer` (see scorers.py).
+`max_new_tokens`, `scorer` (see scorers.py) and `chance` (what guessing scores).
 """
 from collections.abc import Mapping
 from functools import partial
@@ -49,7 +49,15 @@ def _item(record: Mapping[str, Any], asked: str, gold: str, scorer: str, place: 
         raise CampaignError(f"{place}: max_new_tokens is {tokens!r}", hint="It is a whole number from 1 on.")
     if not isinstance(record[asked], str):
         raise CampaignError(f"{place}: {asked} is no text", hint="What is asked stands in quotes.")
-    return Item(record[asked], wanted, named, tokens)
+    return Item(record[asked], wanted, named, tokens, _chance(record.get("chance"), place))
+
+
+def _chance(told: object, place: str) -> float | None:
+    if told is None:
+        return None
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told < 1:
+        raise CampaignError(f"{place}: chance is {told!r}", hint="Guessing scores from 0 to less than 1.")
+    return told
 
 
 def _text(answer: object, place: str) -> str:

@@ -125,6 +125,28 @@ def test_a_task_that_dense_decode_cannot_do_has_no_signal(dense: bool, right: fl
     assert not code or "math:small" in result.message
 
 
+@pytest.mark.parametrize(("settings", "column", "right", "code"), [
+    ({}, {}, 4, ""), ({"chance": 0.25}, {}, 4, "no-signal"), ({"chance": 0.25}, {}, 9, ""),
+    ({}, {"chance": 0.25}, 4, "no-signal"), ({"chance": 0.25}, {"chance": 0.0}, 4, ""),     # what a problem says goes first
+])
+def test_a_task_that_can_be_guessed_must_be_done_better_than_that(tmp_path: Path, settings: dict[str, Any],
+                                                                  column: dict[str, float], right: int, code: str) -> None:
+    """Four of twelve right: above nothing beyond doubt, and not above one in four."""
+    made = stage(tasks=["file:" + lines(tmp_path / "choice.jsonl", [{**one, **column} for one in problems(12)])], samples=12,
+                 repeats=1, **settings)
+    result = made.result(scored(made, [1.0] * right + [0.0] * (12 - right)), Context(point=POINT, graph=None))
+    assert result.code == code
+    assert not code or ("file:choice: 0.333 [" in result.message and "guessing scores 0.25" in result.message)
+
+
+def test_chance_is_the_mean_over_the_problems_of_a_task(tmp_path: Path) -> None:
+    """Half of them guessed one time in two, half never: four of twelve is no more than guessing."""
+    told = [{**one, "chance": 0.5 * (place % 2)} for place, one in enumerate(problems(12))]
+    made = stage(tasks=["file:" + lines(tmp_path / "mixed.jsonl", told)], samples=12, repeats=1)
+    result = made.result(scored(made, [1.0] * 4 + [0.0] * 8), Context(point=POINT, graph=None))
+    assert result.code == "no-signal" and "guessing scores 0.25" in result.message
+
+
 def test_facts_tell_what_was_asked_and_what_can_be_seen() -> None:
     made = stage(repeats=2)
     dense = rows_of(made)
@@ -269,7 +291,7 @@ def test_a_small_task_that_is_solved_can_save_what_a_large_one_lost(two: str) ->
 @pytest.mark.parametrize(("settings", "why", "hint"), [
     ({"tasks": []}, "no default one", "vortex tasks"), ({"tasks": ["math:smal"]}, "no set", "small"),
     ({"tasks": ["file:a/x.jsonl", "file:b/x.jsonl"]}, "task file:x stands 2 times", ""),
-    ({"race": 1}, "race", ""), ({"seed": 1 << 32}, "seed", ""), ({"race": -0.1}, "race", ""),
+    ({"race": 1}, "race", ""), ({"chance": 1.0}, "chance", ""), ({"seed": 1 << 32}, "seed", ""), ({"race": -0.1}, "race", ""),
     ({"repeat": 2}, "no setting repeat", "repeats"), ({"max_new_tokens": 8, "caps": [4, 9]}, "caps: 9 cuts nothing", "[4, 9]"),
 ])
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], why: str, hint: str) -> None:

@@ -142,6 +142,7 @@ def test_files_of_ones_own_take_scorers_lists_and_limits(tmp_path: Path) -> None
     ('{"prompt": "a", "answer": "b", "scorer": "exakt"}', "no scorer 'exakt'", "Did you mean exact?"),
     ('{"prompt": "a", "answer": "b", "scorer": "number"}', "is no number", ""),
     ('{"prompt": 7, "answer": "b"}', "is no text", "in quotes"),
+    ('{"prompt": "a", "answer": "b", "chance": 25}', "chance is 25", "less than 1"),
     ('{"prompt": "a", "answer": "b", "max_new_tokens": -1}', "max_new_tokens is -1", "from 1 on"), ("", "holds no problem", ""),
 ])
 def test_a_file_that_cannot_be_scored_is_refused(tmp_path: Path, text: str, why: str, hint: str) -> None:
@@ -184,9 +185,10 @@ def test_a_seed_says_what_it_is_for(seed: int, part: str) -> None:
 def test_other_contents_have_another_fingerprint(tmp_path: Path) -> None:
     numbers = count()
     seen = set()
-    for records in (problems(2), problems(3), [{**problems(1)[0], "scorer": "number"}]):
+    for records in (problems(2), problems(3), [{**problems(1)[0], "scorer": "number"}],
+                    [{**problems(1)[0], "chance": 0.25}]):
         path = lines(tmp_path / f"{next(numbers)}.jsonl", records)
         task = find_task(f"file:{path}")
         assert isinstance(task, FixedSet)
         seen.add(task.fingerprint())
-    assert len(seen) == 3
+    assert len(seen) == 4
