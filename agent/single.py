@@ -16,12 +16,13 @@ from search.store.archive import Archive
 from vortex.config import OperatingPoint, load_point
 
 FlowText: TypeAlias = tuple[str, str, str]
+MOST_NAME = 48                        # of the other campaign's, so that the name is one that a file may have
 
 
 def campaign_for(like: Campaign, point: OperatingPoint | None) -> Campaign:
-    """A campaign of its own for flows judged with the stages of `like` at one point; its name tells them apart."""
+    """A campaign of its own for flows judged with the stages of `like` at one point; its name says so and tells them apart."""
     own = replace(like, name="eval", goal="one flow beside the controls", point=point or like.point, knobs=(), candidates=1)
-    return replace(own, name=f"eval-{own.hash[:6]}")
+    return replace(own, name=f"eval-{like.name[:MOST_NAME]}-{own.hash[:6]}")
 
 
 def read_point(file: Path, like: Campaign) -> OperatingPoint:

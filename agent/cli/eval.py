@@ -30,7 +30,10 @@ def command(  # noqa: PLR0913  (options of a command line)
     workers: Workers = None,
     unsafe: Unsafe = False,
 ) -> None:
-    """Judge one flow and show it beside the controls. Exit code 1 when it did not pass every stage."""
+    """Judge one flow on the model and by the stages of a campaign, beside its controls; exams are for campaigns alone.
+
+    Without --like that is quickstart: the shipped probe, no traces and no audit. Exit code 1 when it did not pass every stage.
+    """
     given = means(None, cluster, ray, workers, unsafe)
     text, base = flows.read(flow), campaigns.load(like)
     at = base.point.with_(**flows.settings(text[2])) if point is None else read_point(point, base)
