@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from evaluator.stages import make_stage
 from evaluator.stages.accuracy import AccuracyStage
+from evaluator.stages.audit import AuditStage
+from evaluator.stages.traces import TracesStage
+from evaluator.tasks.door import find_task
 from search.manifest import versions
 from vortex.errors import ModelError
 
@@ -30,18 +33,20 @@ def environment() -> Mapping[str, Any]:
 
 
 def measured(campaign: "Campaign") -> Mapping[str, Any]:
-    """The same, and what is measured there: the contents of the tasks, by name, and the point's model with its identity."""
+    """The same, and what is measured there: the contents of every stage's tasks, by name, and the point's model with its
+    identity."""
     stages = [make_stage(spec.name, spec.settings) for spec in campaign.stages]
-    tasks = {name: told for stage in stages if isinstance(stage, AccuracyStage) for name, told in stage.fingerprints().items()}
-    model = campaign.point.model
-    return {**environment(), "model": model, "identity": _identity(model), "tasks": dict(sorted(tasks.items()))}
+    asked = [find_task(name) for stage in stages if isinstance(stage, AccuracyStage | AuditStage | TracesStage)
+             for name in stage.settings.tasks]
+    tasks = {task.name: task.fingerprint() for task in asked}
+    return {**environment(), **_identities(campaign.point.model), "tasks": dict(sorted(tasks.items()))}
 
 
-def _identity(model: str) -> str:
+def _identities(model: str) -> Mapping[str, str]:
     """Empty for a model that does not lie here: arithmetic needs none, and what serves it says so by itself."""
-    from vortex.serving.identity import identity  # transformers takes seconds, and `vortex doctor` needs none of it here
+    from vortex.serving import identity  # transformers takes seconds, and `vortex doctor` needs none of it here
 
     try:
-        return identity(model)
+        return {"model": model, "identity": identity.identity(model), "identity_by_sizes": identity.identity_by_sizes(model)}
     except ModelError:
-        return ""
+        return {"model": model, "identity": "", "identity_by_sizes": ""}

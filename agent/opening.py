@@ -9,6 +9,8 @@ from search.store.convert import CampaignRecord
 from vortex.errors import CampaignError
 
 EVENT = "measures"
+FORM = "2"                            # of what is kept: 1 knew models by the sizes of their weights, and tasks of fewer stages
+
 
 def enter(archive: Archive, campaign: Campaign) -> CampaignRecord:
     """The campaign's record. Raises CampaignError, showing the differences, when the name stands for other settings."""
@@ -28,13 +30,16 @@ def enter(archive: Archive, campaign: Campaign) -> CampaignRecord:
 def hold_to(archive: Archive, campaign: str, measured: Mapping[str, Any]) -> None:
     """Keeps what tasks and model hold when the campaign is first run. Raises CampaignError where that is no longer so.
 
-    `measured` as of agent/environment.py.
+    `measured` as of agent/environment.py. A campaign that an earlier version began is held to what that one kept.
     """
-    now = {"model": measured["identity"], **{f"task {name}": told for name, told in measured["tasks"].items()}}
+    tasks = {f"task {name}": told for name, told in measured["tasks"].items()}
+    now = {"form": FORM, "model": measured["identity"], **tasks}
     kept = next((event.data for event in archive.events(campaign) if event.kind == EVENT), None)
     if kept is None:
         archive.event(campaign, EVENT, now)
         return
+    if "form" not in kept:
+        now = {name: told for name, told in {"model": measured["identity_by_sizes"], **tasks}.items() if name in kept}
     changed = [f"  {name}: {kept.get(name, 'absent')} then, {now.get(name, 'absent')} now"
                for name in sorted({*kept, *now}) if kept.get(name) != now.get(name)]
     if changed:

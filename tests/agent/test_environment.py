@@ -1,11 +1,15 @@
 """What an environment record says of what was measured: tasks and model by their contents."""
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from agent.campaign import Campaign
 from agent.environment import environment, measured
+from agent.tables import StageTable
+from evaluator.tasks.door import find_task
 from tests.agent.asking import campaign
+from tests.tasks.test_fixed import lines, problems
 from vortex.serving.identity import identity
 
 
@@ -19,6 +23,18 @@ def test_it_holds_the_tasks_and_the_model_by_their_contents(made: Campaign) -> N
     assert record.items() >= environment().items()
     assert (record["model"], record["identity"]) == (made.point.model, identity(made.point.model))
     assert record["tasks"] and all(record["tasks"].values())
+
+
+def test_what_audit_and_traces_read_is_held_too(made: Campaign, tmp_path: Path) -> None:
+    files = {name: lines(tmp_path / f"{name}.jsonl", problems(4)) for name in ("audit", "traces", "reasoning")}
+    asking = replace(made, stages=tuple(StageTable(name=name, tasks=[f"file:{file}"]) for name, file in files.items()))
+    before = measured(asking)["tasks"]
+    for name, file in files.items():
+        lines(Path(file), problems(5))
+        find_task.cache_clear()
+        changed = {task for task, told in measured(asking)["tasks"].items() if told != before[task]}
+        assert [name in task for task in changed] == [True]
+        before = measured(asking)["tasks"]
 
 
 def test_a_model_that_does_not_lie_here_has_no_identity(made: Campaign) -> None:

@@ -8,7 +8,7 @@ from agent.campaign import from_json
 from agent.clock import Clock
 from agent.crew import Crew
 from agent.exams import CONFIRM, exam
-from agent.opening import hold_to
+from agent.opening import EVENT, hold_to
 from agent.prepare import prepare
 from evaluator.tasks.reader import Reader
 from search.store.archive import open_archive
@@ -16,7 +16,7 @@ from tests.agent.test_cli import vortex
 from tests.tasks.test_fixed import lines, problems
 from vortex.errors import CampaignError
 
-MEASURED = {"identity": "abc", "tasks": {"math:small": "fixed-1 40"}, "cores": 2}
+MEASURED = {"identity": "abc", "identity_by_sizes": "old", "tasks": {"math:small": "fixed-1 40"}, "cores": 2}
 FILE = """
 [campaign]
 name = "made"
@@ -87,6 +87,22 @@ def test_data_that_changed_since_the_campaign_began_are_refused(tmp_path: Path, 
     with pytest.raises(CampaignError, match="changed since it began") as error:
         hold_to(archive, "made", {**MEASURED, **changes})
     assert [line.strip() for line in error.value.message.splitlines()[1:]] == told
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({}, ""), ({"identity": "xyz"}, ""), ({"tasks": {"math:small": "fixed-1 40", "file:audited.jsonl": "fixed-1 3"}}, ""),
+    ({"identity_by_sizes": "xyz"}, "model: old then, xyz now"), ({"tasks": {}}, "task math:small: fixed-1 40 then, absent now"),
+])
+def test_a_campaign_of_an_earlier_version_is_held_to_what_that_one_kept(tmp_path: Path, changes: dict[str, Any],
+                                                                        told: str) -> None:
+    archive = open_archive(tmp_path / "results.db")
+    archive.create_campaign("made", "", {}, 0)
+    archive.event("made", EVENT, {"model": "old", "task math:small": "fixed-1 40"})
+    if not told:
+        hold_to(archive, "made", {**MEASURED, **changes})
+        return
+    with pytest.raises(CampaignError, match=told):
+        hold_to(archive, "made", {**MEASURED, **changes})
 
 
 def test_waiting_for_several_is_evaluating_and_not_the_loop_s_own_time() -> None:
