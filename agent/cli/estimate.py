@@ -1,4 +1,5 @@
 """`vortex estimate CAMPAIGN`: what its language models and its stages will cost, before it is run."""
+import math
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,8 @@ from agent.cli.money import count_text, money_text
 from agent.cli.options import DEFAULT_DB, Db, Json
 from agent.cli.text import columns, to_json
 from agent.estimate import Cost, Estimate, estimate
+from vortex.compiler.chips import find_chip
+from vortex.errors import PointError
 
 if TYPE_CHECKING:
     from agent.estimate_device import DeviceEstimate, StageCost
@@ -37,6 +40,7 @@ def command(
     as long as allowed. Device time rests on rows of the archive where the same model was measured, else on a roofline and on
     stated assumptions; the table says which.
     """
+    _check(gpu, per_hour)
     chosen = campaigns.load(campaign, set or [])
     found = estimate(chosen)
     device = _device(chosen, db, gpu, workers, per_hour)
@@ -49,6 +53,13 @@ def command(
     else:
         print(_text(found, chosen.candidates))
     print(f"\n{_device_text(device, chosen)}")
+
+
+def _check(gpu: str | None, per_hour: float | None) -> None:
+    if gpu is not None:
+        find_chip(gpu)
+    if per_hour is not None and not math.isfinite(per_hour):
+        raise PointError(f"--per-hour {per_hour}", hint="Dollars that one device costs an hour, such as 2.5.")
 
 
 def _device(campaign: Campaign, db: str, gpu: str | None, workers: int, per_hour: float | None) -> "DeviceEstimate":

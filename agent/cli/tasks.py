@@ -8,6 +8,7 @@ from agent.cli.options import Json, Thinking
 from agent.cli.text import columns, to_json
 from evaluator.tasks.door import find_task
 from evaluator.tasks.listed import listed
+from evaluator.tasks.parts import RANGE
 from evaluator.tasks.reader import Reader
 from evaluator.tasks.task import Sample, TaskSet
 from vortex.errors import CampaignError
@@ -19,7 +20,7 @@ def command(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show a problem of this one.")] = None,
     model: Annotated[str, typer.Option(help="Whose tokenizer and chat template write the prompt.")] = "probe",
     thinking: Thinking = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the problems.")] = 20_000,
+    seed: Annotated[int, typer.Option(min=0, max=RANGE - 1, help="Of the problems.")] = 20_000,
     index: Annotated[int, typer.Option(min=0, help="Which problem of this seed.")] = 0,
     answer: Annotated[bool, typer.Option("--answer", help="Show the answer as well.")] = False,
     json: Json = False,

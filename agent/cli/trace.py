@@ -8,6 +8,7 @@ from agent.cli.bar import bar_of
 from agent.cli.options import Json, Thinking
 from agent.cli.text import to_json
 from agent.cli.trace_text import captured_text, profile_text, size_text
+from evaluator.tasks.parts import RANGE
 from evaluator.tasks.reader import Reader
 from evaluator.traces.prompts import SEED, WINDOW, Prompt, Steps, fingerprints, prompts_of
 from vortex import flows
@@ -32,7 +33,7 @@ def capture(  # noqa: PLR0913  # an option each
     samples: Annotated[int, typer.Option(min=1, help="Prompts of each task.")] = 4,
     steps: Annotated[str, typer.Option(help="Decode steps of an answer that are captured: a number, or `every`.")] = "3",
     window: Annotated[int, typer.Option(min=3, help="Tokens of an answer that are followed.")] = WINDOW,
-    seed: Annotated[int, typer.Option(help="Of the prompts.")] = SEED,
+    seed: Annotated[int, typer.Option(min=0, max=RANGE - 1, help="Of the prompts.")] = SEED,
     thinking: Thinking = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the traces in the folder.")] = False,
     json: Json = False,

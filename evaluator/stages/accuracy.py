@@ -14,7 +14,7 @@ from evaluator.report import Estimate, Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.serving import served
 from evaluator.stages.settings import Gate, StageSettings
-from evaluator.tasks.door import find_task
+from evaluator.tasks.door import find_task, same_problems
 from evaluator.tasks.fixed import FixedSet
 from evaluator.tasks.parts import RANGE, WHOLE
 from evaluator.tasks.reader import Reader
@@ -41,7 +41,7 @@ class AccuracySettings(StageSettings):
     samples: Count = 16
     seed: Annotated[int, Field(ge=0, lt=RANGE)] = 20_000
     repeats: Count = 1
-    temperature: Annotated[float, Field(ge=0)] = 0.0
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=0)] = 0
     max_new_tokens: Count | None = None                                # in place of the task's own
@@ -248,6 +248,8 @@ def make_accuracy(name: str, settings: AccuracySettings) -> AccuracyStage:
     for task, times in Counter(find_task(task).name for task in settings.tasks).items():
         if times > 1:
             raise CampaignError(f"stage {name}: task {task} stands {times} times")
+    if twice := same_problems(settings.tasks):
+        raise CampaignError(f"stage {name}: {twice[0]} and {twice[1]} are the same problems", hint="Leave one of them out.")
     return AccuracyStage(name, settings, Gate.parse(settings.gate) if settings.gate else None)
 
 
@@ -255,9 +257,9 @@ def make_accuracy(name: str, settings: AccuracySettings) -> AccuracyStage:
 def _samples(task: str, seed: int, count: int, reader: Reader, limit: int | None) -> tuple[Sample, ...]:
     """In the driver alone: a stage that travels carries settings only. Raises CampaignError."""
     found = tuple(find_task(task).samples(seed, count, reader))
-    longest = max(found, key=lambda sample: len(sample.prompt)) if limit else None
-    if limit and longest and (tokens := reader.count(longest.prompt)) + limit > reader.max_tokens:
-        raise CampaignError(f"task {task}: {tokens:,} tokens of a prompt and {limit:,} new ones are more than the "
+    tokens, new = max(((reader.count(one.prompt), limit or one.max_new_tokens) for one in found), key=sum, default=(0, 0))
+    if tokens + new > reader.max_tokens:
+        raise CampaignError(f"task {task}: {tokens:,} tokens of a prompt and {new:,} new ones are more than the "
                             f"{reader.max_tokens:,} of {reader.model}", hint="Lower max_new_tokens.")
     return found
 

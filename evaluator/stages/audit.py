@@ -19,6 +19,7 @@ from evaluator.stages import agreement
 from evaluator.stages.accuracy import Tasks
 from evaluator.stages.settings import StageSettings, read_settings
 from evaluator.tasks.door import find_task
+from evaluator.tasks.parts import RANGE
 from evaluator.tasks.reader import Reader
 from evaluator.tasks.registry import RETRIEVAL_PRESETS
 from evaluator.tasks.task import Sample
@@ -41,7 +42,7 @@ class AuditSettings(StageSettings):
     steps: Annotated[int, Field(ge=1)] = 1
     tolerance: Annotated[float, Field(ge=0)] = 1e-4
     thinking: bool | None = None
-    seed: int = 60_000
+    seed: Annotated[int, Field(ge=0, lt=RANGE)] = 60_000
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from evaluator.report import Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages import agreement
 from evaluator.stages.settings import StageSettings, read_settings
+from evaluator.tasks.parts import RANGE
 from evaluator.tasks.registry import preset
 from vortex.budget import budget
 from vortex.config import OperatingPoint
@@ -25,7 +26,7 @@ class NumericsSettings(StageSettings):
     rounding of the point's dtype it is that."""
 
     tolerance: Annotated[float, Field(ge=0)] = 1e-4
-    seed: int = 40_000
+    seed: Annotated[int, Field(ge=0, lt=RANGE)] = 40_000
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.accuracy import Tasks
 from evaluator.stages.settings import StageSettings, read_settings
 from evaluator.tasks.door import find_task
+from evaluator.tasks.parts import RANGE
 from evaluator.tasks.reader import Reader
 from evaluator.tasks.registry import REASONING_PRESETS, RETRIEVAL_PRESETS
 from evaluator.traces import judge
@@ -43,7 +44,7 @@ class TracesSettings(StageSettings):
 
     tasks: Tasks = (*RETRIEVAL_PRESETS, *REASONING_PRESETS)
     samples: Annotated[int, Field(ge=1)] = 4
-    seed: int = SEED
+    seed: Annotated[int, Field(ge=0, lt=RANGE)] = SEED
     steps: Annotated[int, Field(ge=1)] | Literal["every"] = 3
     window: Annotated[int, Field(ge=3)] = WINDOW
     thinking: bool | None = None

@@ -3,7 +3,7 @@
 A family is one module with a function from what stands after the colon to a TaskSet; adding one adds a line here.
 """
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from evaluator.tasks.registry import preset
@@ -28,3 +28,14 @@ def find_task(name: str) -> TaskSet:
         raise CampaignError(f"there is no family of tasks {family!r}", hint=f"Families: {', '.join(FAMILIES)}.")
     found: TaskSet = importlib.import_module(FAMILIES[family]).find(rest)
     return found
+
+
+def same_problems(names: Sequence[str]) -> tuple[str, str] | None:
+    """Two of the names that stand for the same problems, as far as can be told without a network. Raises CampaignError."""
+    known: dict[str, str] = {}
+    for name in names:
+        contents = find_task(name).contents()
+        if contents and contents in known:
+            return known[contents], name
+        known[contents] = name
+    return None

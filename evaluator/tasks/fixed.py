@@ -13,6 +13,7 @@ from evaluator.tasks.reader import Reader
 from evaluator.tasks.rendering import Manner, manner, rendered, thinks
 from evaluator.tasks.scorers import find_scorer
 from evaluator.tasks.task import Grade, Sample
+from vortex.errors import CampaignError
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class Item:
 
 @dataclass(frozen=True)
 class FixedSet:
-    """A TaskSet of given problems, read when they are first needed. INDEX in a row's id is a problem's place in the data."""
+    """A TaskSet of given problems, read when they are first needed: `here`, or from the hub. INDEX in a row's id is a problem's
+    place in the data."""
 
     name: str
     read: Callable[[], tuple[Item, ...]]
+    here: bool = True
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
@@ -44,8 +47,14 @@ class FixedSet:
         how = manner(reader)
         places, part = drawn_from(range(len(self.items)), [item.prompt for item in self.items], seed)
         random.Random(f"{self.name}/{seed}").shuffle(places)
-        return tuple(self._sample(place, seed, rendered(reader, how, self.items[place].prompt), part, how)
-                     for place in places[:count])
+        return tuple(self._sample(place, seed, self._prompt(place, reader, how), part, how) for place in places[:count])
+
+    def _prompt(self, place: int, reader: Reader, how: Manner) -> str:
+        prompt = rendered(reader, how, self.items[place].prompt)
+        if (tokens := reader.count(prompt)) >= reader.max_tokens:
+            raise CampaignError(f"{self.name}, problem {place}: {tokens:,} tokens, and {reader.model} reads at most "
+                                f"{reader.max_tokens:,} with its answer", hint="Take the problem out, or another model.")
+        return prompt
 
     def _sample(self, place: int, seed: int, prompt: str, part: str, how: Manner) -> Sample:
         item = self.items[place]
@@ -62,6 +71,10 @@ class FixedSet:
     def fingerprint(self) -> str:
         """See TaskSet."""
         return self._hash
+
+    def contents(self) -> str:
+        """See TaskSet."""
+        return self._hash if self.here else ""
 
     @cached_property
     def _hash(self) -> str:

@@ -10,7 +10,7 @@ from importlib import resources
 from evaluator.nearest import nearest
 from evaluator.tasks import answers
 from evaluator.tasks.fixed import FixedSet, Item
-from evaluator.tasks.records import Record, column, distinct, read_file, read_hub
+from evaluator.tasks.records import Record, column, distinct, question, read_file, read_hub, right_answer
 from vortex.errors import CampaignError
 
 INSTRUCTION = "Reason step by step. When you are done, state the final answer once, inside \\boxed{}."
@@ -49,7 +49,7 @@ def find(rest: str) -> FixedSet:
     name, given, path = rest.partition("=")
     if name not in SETS:
         raise CampaignError(f"there is no set math:{name}", hint=nearest(name, SETS))
-    return FixedSet(f"math:{name}", partial(_read, SETS[name], path if given else None))
+    return FixedSet(f"math:{name}", partial(_read, SETS[name], path if given else None), here=bool(given) or not SETS[name].hub)
 
 
 def _read(kind: MathSet, path: str | None) -> tuple[Item, ...]:
@@ -64,11 +64,12 @@ def _read(kind: MathSet, path: str | None) -> tuple[Item, ...]:
 
 def _items(kind: MathSet, records: Sequence[Record], place: str) -> tuple[Item, ...]:
     asked, gold = column(records, (kind.problem,), place), column(records, ("answer",), place)
-    texts = [str(record[asked]).strip() for record in records]
+    places = [f"{place}, problem {index}" for index in range(len(records))]
+    texts = [question(record[asked], at).strip() for record, at in zip(records, places, strict=True)]
     distinct(texts, place)
-    return tuple(Item(f"{text}\n\n{INSTRUCTION}", (canonical(kind, str(record[gold]), f"{place}, problem {index}"),),
-                      kind.scorer, kind.max_new_tokens)
-                 for index, (text, record) in enumerate(zip(texts, records, strict=True)))
+    right = [canonical(kind, right_answer(record[gold], at), at) for record, at in zip(records, places, strict=True)]
+    return tuple(Item(f"{text}\n\n{INSTRUCTION}", (answer,), kind.scorer, kind.max_new_tokens)
+                 for text, answer in zip(texts, right, strict=True))
 
 
 def canonical(kind: MathSet, answer: str, place: str) -> str:

@@ -1,53 +1,39 @@
-"""Records of data sets: from a file here (JSONL read as it is, Parquet and CSV by `datasets`), or from the Hugging Face hub."""
+"""Records of data sets: from a file here (Parquet by `datasets`), or from the Hugging Face hub; and what may stand in them."""
 import importlib
-import json
+import math
+import reprlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeAlias
 
+from evaluator.tasks.answers import unwrapped
+from evaluator.tasks.local import find_file, read_csv, read_lines
 from vortex.errors import CampaignError, MissingExtra
 from vortex.serving.hub import hub_answers
 
 Record: TypeAlias = Mapping[str, Any]
-KINDS = {".parquet": "parquet", ".csv": "csv"}
 HUB_DOWN = ("Download it where there is a network, or give a local file of the same columns: math:NAME=FILE.jsonl "
             "(Parquet and CSV as well).")
 
 
 def read_file(path: str) -> list[Record]:
     """The records of a JSONL, Parquet or CSV file. Raises CampaignError, MissingExtra."""
-    file = Path(path).expanduser()
-    if not file.is_file():
+    file = find_file(path)
+    if file is None:
         raise CampaignError(f"there is no file {path}", hint="Paths are relative to the folder that the command runs in.")
-    if file.suffix in KINDS:
-        return _loaded(path, KINDS[file.suffix], data_files=str(file), split="train")
+    if file.suffix == ".parquet":
+        return _loaded(path, "parquet", data_files=str(file), split="train")
+    if file.suffix == ".csv":
+        return [*read_csv(file)]
     if file.suffix not in (".jsonl", ".ndjson"):
         raise CampaignError(f"{path} is of no known kind", hint="Known: .jsonl, .parquet, .csv.")
-    return list(_lines(file))
+    return [*read_lines(file)]
 
 
 def read_hub(name: str, split: str, revision: str | None = None, config: str | None = None) -> list[Record]:
     """The records of a data set of the hub, from its cache where it lies there. Raises CampaignError, MissingExtra."""
     return _loaded(f"the data set {name}", name, name=config, split=split, revision=revision)
-
-
-def _lines(file: Path) -> Iterator[Record]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CampaignError(f"cannot read {file}: {error}") from error
-    for place, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise CampaignError(f"{file}:{place} is not JSON: {error}", hint="A JSONL file has one object a line.") from error
-        if not isinstance(record, dict):
-            raise CampaignError(f"{file}:{place} is no object", hint="A JSONL file has one object a line.")
-        yield record
 
 
 def _loaded(told: str, path: str, **how: Any) -> list[Record]:
@@ -85,10 +71,10 @@ def column(records: Sequence[Record], names: Sequence[str], place: str) -> str:
     if not records:
         raise CampaignError(f"{place} holds no problem")
     for name in names:
-        if all(record.get(name) not in (None, "", []) for record in records):
+        if not any(_absent(record.get(name)) for record in records):
             return name
     for name in names:
-        lacking = [index for index, record in enumerate(records) if record.get(name) in (None, "", [])]
+        lacking = [index for index, record in enumerate(records) if _absent(record.get(name))]
         if len(lacking) < len(records):
             raise CampaignError(f"{place}: {len(lacking)} of {len(records)} problems have no {name}; the first is problem "
                                 f"{lacking[0]}", hint="Without it nothing can be scored: fill it in, or take the problem out.")
@@ -96,6 +82,29 @@ def column(records: Sequence[Record], names: Sequence[str], place: str) -> str:
     if empty:
         raise CampaignError(f"{place}: the column {empty[0]} is empty in every problem", hint="Without it nothing can be scored.")
     raise CampaignError(f"{place} has no column {' or '.join(names)}", hint=f"Columns found: {', '.join(records[0])}.")
+
+
+def _absent(value: object) -> bool:
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+
+
+def question(value: object, place: str) -> str:
+    """What is asked, as it stands. Raises CampaignError for what is no text."""
+    if not isinstance(value, str) or _absent(value):
+        raise CampaignError(f"{place}: {reprlib.repr(value)} is no text", hint="What is asked stands in quotes.")
+    return value
+
+
+def right_answer(value: object, place: str) -> str:
+    """A text, or a number as it is written. Raises CampaignError for what is neither, and where only signs of setting stand."""
+    known = isinstance(value, str | int | float) and not isinstance(value, bool)
+    if not known or (isinstance(value, float) and not math.isfinite(value)):
+        raise CampaignError(f"{place}: the answer {reprlib.repr(value)} is no text and no number",
+                            hint="Several answers of a problem of your own stand in a list.")
+    if not unwrapped(str(value)):
+        raise CampaignError(f"{place}: the answer {reprlib.repr(value)} says nothing",
+                            hint="Dollars, spaces and a dot at the end do not count.")
+    return str(value)
 
 
 def distinct(texts: Sequence[str], place: str) -> None:

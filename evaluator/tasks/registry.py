@@ -36,6 +36,10 @@ class Preset:
         """See TaskSet."""
         return f"probe-1 {self.task.name} {sorted(self.settings.items())}"
 
+    def contents(self) -> str:
+        """See TaskSet."""
+        return self.fingerprint()
+
 
 def _preset(name: str, task: ProbeTask, length: int, **settings: int) -> Preset:
     return Preset(name, task, {"length": length, **settings})

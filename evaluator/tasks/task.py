@@ -62,6 +62,9 @@ class TaskSet(Protocol):
     def fingerprint(self) -> str:
         """What tells its contents from those of another version: of the generator, or of the data file."""
 
+    def contents(self) -> str:
+        """The same for two names of the same problems; nothing where a network would have to be asked."""
+
 
 class Task(Protocol):
     """Everything the evaluator needs of a task; settings are whole numbers such as `length` or `keys`."""

@@ -46,7 +46,8 @@ NUMBERS = [
     ("30000", r"\boxed{3 \times 10^4}", RIGHT), ("30000", "3 × 10^{4} m", RIGHT), ("4", r"3 \times 10^4", WRONG),
     ("10", r"\boxed{2^{10}}", WRONG), ("10", "it is 2^10", WRONG), ("2", "it is 2^{10}", WRONG), ("11", r"11\sqrt{2}", WRONG),
     ("0.5", r"3\frac{1}{2}", WRONG), ("5", r"\boxed{5 or 6}", WRONG), ("6", r"\boxed{5 or 6}", WRONG),
-    ("2", r"\boxed{1,2}", WRONG), ("5", "**5**", RIGHT), ("5", "5 m^2", RIGHT), ("7", "x_2 = 7", RIGHT), ("1234", "1,234, or so", RIGHT),
+    ("2", r"\boxed{1,2}", WRONG), ("5", "**5**", RIGHT), ("5", "5 m^2", RIGHT), ("7", "x_2 = 7", RIGHT),
+    ("1234", "1,234, or so", RIGHT),
     ("14", "3,14", WRONG), ("4", "3 + 4", WRONG), ("3000", "3,000", RIGHT), ("12", r"\boxed{x = 12}", RIGHT),
 ]
 NO_NUMBERS = ["2^10", "red", "5 m", "3 or 4", "1,2", "5-10", r"\sqrt{2}", "1/0", "x = 12", "", "$"]

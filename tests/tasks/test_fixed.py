@@ -9,7 +9,7 @@ import datasets
 import pytest
 
 from evaluator.tasks import parts
-from evaluator.tasks.door import find_task
+from evaluator.tasks.door import find_task, same_problems
 from evaluator.tasks.fixed import FixedSet
 from evaluator.tasks.maths import INSTRUCTION, SETS, canonical
 from evaluator.tasks.reader import Reader
@@ -81,7 +81,7 @@ def test_problems_are_shuffled_by_seed_and_keep_their_places() -> None:
 def test_a_set_is_read_from_local_files(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     path = tmp_path / f"aime.{kind}"
-    records = [{"problem": "One?", "answer": "001"}, {"problem": "Two?", "answer": "$2$"}]
+    records = [{"problem": "One?\u2028Or?", "answer": "001"}, {"problem": "Two?", "answer": "$2$"}]
     if kind == "jsonl":
         lines(path, records)
     else:
@@ -91,7 +91,71 @@ def test_a_set_is_read_from_local_files(tmp_path: Path, kind: str, monkeypatch: 
     assert sorted(sample.answer for sample in task.samples(1, 9, PROBE)) == ["1", "2"]
 
 
+MARK = b"\xef\xbb\xbf"                  # what some editors write before a text
+
+
+@pytest.mark.parametrize(("kind", "text", "prompts", "answers"), [
+    ("csv", b"prompt,answer\na,007\nb,4\nc,3.5\nd,NA\n", ["a", "b", "c", "d"], ["007", "4", "3.5", "NA"]),
+    ("csv", MARK + b'prompt,answer,max_new_tokens,scorer,chance\n"a,\nb",1,9,number,.5\nc,x,,,\n', ["a,\nb", "c"], ["1", "x"]),
+    ("csv", b"prompt,answer\n" + b"long " * 40_000 + b",1\n", [("long " * 40_000)], ["1"]),
+    ("jsonl", '{"prompt": "a\u2028b", "answer": "c\u0085d"}\r\n\n'.encode(), ["a\u2028b"], ["c\u0085d"]),
+    ("jsonl", MARK + b'{"prompt": "a", "answer": 3.5}', ["a"], ["3.5"]),
+    ("jsonl", rb'{"prompt": "\ud83d\ude00", "answer": 1}', ["\U0001f600"], ["1"]),
+])
+def test_files_are_read_as_they_are_written(tmp_path: Path, kind: str, text: bytes, prompts: list[str],
+                                            answers: list[str]) -> None:
+    path = tmp_path / f"mine.{kind}"
+    path.write_bytes(text)
+    task = find_task(f"file:{path}")
+    assert isinstance(task, FixedSet)
+    assert [item.prompt for item in task.items] == prompts
+    assert [item.wanted[0] for item in task.items] == answers
+
+
+def test_columns_of_a_csv_that_are_numbers_are_read_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("prompt,answer,max_new_tokens,scorer,chance\na,1,9,number,.5\nb,2,,,\n")
+    task = find_task(f"file:{path}")
+    assert isinstance(task, FixedSet)
+    assert [(item.scorer, item.max_new_tokens, item.chance) for item in task.items] == [("number", 9, 0.5), ("exact", 256, None)]
+
+
+@pytest.mark.parametrize(("kind", "text", "why"), [
+    ("jsonl", '{"prompt": "a", "answer": ' + "9" * 5000 + "}", "mine.jsonl:1 holds a number of too many digits"),
+    ("jsonl", '\n{"prompt": "a", "answer": ' + "[" * 100_000, "mine.jsonl:2 holds too many brackets"),
+    ("jsonl", r'{"prompt": "\ud800", "answer": "b"}', "mine.jsonl:1 holds half of a surrogate pair"),
+    ("jsonl", r'{"prompt": "a", "answer": "\udfff"}', "mine.jsonl:1 holds half of a surrogate pair"),
+    ("csv", "prompt,answer\na,b,c\n", "mine.csv:2 has more cells"), ("csv", "prompt,answer,answer\n", "answer stands 2 times"),
+    ("csv", 'prompt,answer\n"a,b\n', "cannot read .*mine.csv"), ("csv", "", "holds no problem"),
+])
+def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path: Path, kind: str, text: str, why: str) -> None:
+    (tmp_path / f"mine.{kind}").write_text(text)
+    with pytest.raises(CampaignError, match=why):
+        find_task(f"file:{tmp_path / f'mine.{kind}'}").samples(1, 1, PROBE)
+
+
+def test_a_problem_longer_than_the_model_reads_is_refused(tmp_path: Path) -> None:
+    path = lines(tmp_path / "long.jsonl", [{"prompt": "the " * 5000, "answer": 1}])
+    with pytest.raises(CampaignError, match="problem 0: 5,000 tokens, and probe reads at most 4,096"):
+        find_task(f"file:{path}").samples(1, 1, PROBE)
+
+
+@pytest.mark.parametrize(("names", "same"), [
+    (["own", "copy"], True), (["own", "other"], False), (["ruler:vt:4k", "ruler:vt:4K"], True),
+    (["ruler:cwe:4k", "ruler:vt:4k", "ruler:vt:4096"], True), (["ruler:vt:4k", "ruler-faithful:vt:4k"], False),
+    (["math:aime24", "math:aime25", "math:small"], False), (["chain-30", "chain-10-1k"], False),
+])
+def test_two_names_of_the_same_problems_are_told(tmp_path: Path, names: list[str], same: bool) -> None:
+    files = {name: lines(tmp_path / f"{name}.jsonl", problems(number)) for name, number in
+             (("own", 2), ("copy", 2), ("other", 3))}
+    asked = [f"file:{files[name]}" if name in files else name for name in names]
+    assert same_problems(asked) == ((asked[-2], asked[-1]) if same else None)
+
+
 @pytest.mark.parametrize(("records", "why", "hint"), [
+    ([{"problem": "One?", "answer": float("nan")}], "answer nan is no text and no number", ""),
+    ([{"problem": "One?", "answer": "25"}, {"problem": " ", "answer": "25"}], "1 of 2 problems have no problem", ""),
+    ([{"problem": ["One?"], "answer": 1}], "is no text", ""),
     ([{"question": "One?", "answer": 1}], "no column problem", "Columns found: question, answer."),
     ([{"problem": "One?", "solution": 1}], "no column answer", "Columns found: problem, solution."),
     ([{"problem": "One?", "answer": 1}, {"problem": "Two?", "answer": None}], "1 of 2 problems have no answer", "fill it in"),
@@ -143,6 +207,18 @@ def test_files_of_ones_own_take_scorers_lists_and_limits(tmp_path: Path) -> None
     ('{"prompt": "a", "answer": "b", "scorer": "number"}', "is no number", ""),
     ('{"prompt": 7, "answer": "b"}', "is no text", "in quotes"),
     ('{"prompt": "a", "answer": "b", "chance": 25}', "chance is 25", "less than 1"),
+    ('{"prompt": "a", "answer": "b"}\n{"prompt": "c", "answer": "  "}', "1 of 2 problems have no answer", "fill it in"),
+    ('{"prompt": "a", "answer": ["b", " $ "]}', "says nothing", "Dollars"),
+    ('{"prompt": "a", "answer": "$"}', "says nothing", ""),
+    ('{"prompt": "a", "answer": NaN}', "answer nan is no text", ""), ('{"prompt": "a", "answer": -Infinity}', "no number", ""),
+    ('{"prompt": "a", "answer": [[1, 2]]}', "no text and no number", ""),
+    ('{"prompt": " ", "answer": 1}', "is empty in every", ""),
+    ('{"prompt": "a", "answer": true}', "True is no text", ""),
+    ('{"prompt": "a", "answer": 1, "scorer": 0}', "no scorer '0'", ""),
+    ('{"prompt": "a", "answer": "2^10", "scorer": "number"}', "is no number", ""),
+    ('{"prompt": "a", "answer": "b", "max_new_tokens": 0}', "max_new_tokens is 0", "from 1 on"),
+    ('{"prompt": "a", "answer": "b", "max_new_tokens": false}', "max_new_tokens is False", ""),
+    ('{"prompt": "a", "answer": "b", "max_new_tokens": 1.5}', "max_new_tokens is 1.5", ""),
     ('{"prompt": "a", "answer": "b", "max_new_tokens": -1}', "max_new_tokens is -1", "from 1 on"), ("", "holds no problem", ""),
 ])
 def test_a_file_that_cannot_be_scored_is_refused(tmp_path: Path, text: str, why: str, hint: str) -> None:
@@ -154,6 +230,8 @@ def test_a_file_that_cannot_be_scored_is_refused(tmp_path: Path, text: str, why:
 
 @pytest.mark.parametrize(("name", "why"), [
     ("file:none.jsonl", "there is no file none.jsonl"), ("file:mine.txt", "no file"), ("file:a.jsonl:nubmer", "no scorer"),
+    ("file:~nobody-of-this-name/x.jsonl", "there is no file"), (f"file:{'x' * 5000}.jsonl", "there is no file"),
+    ("file:a\0b.jsonl", "there is no file"),
     ("math:aime", "no set math:aime"), ("maths:small", "no family"),
 ])
 def test_tasks_that_do_not_exist_are_refused(name: str, why: str) -> None:
