@@ -1,6 +1,7 @@
 """Where a measurement is taken: machine and versions, as the archive keeps them."""
 import os
 import platform
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,11 @@ def measured(campaign: "Campaign") -> Mapping[str, Any]:
     stages = [make_stage(spec.name, spec.settings) for spec in campaign.stages]
     asked = [find_task(name) for stage in stages if isinstance(stage, AccuracyStage | AuditStage | TracesStage)
              for name in stage.settings.tasks]
-    tasks = {task.name: task.fingerprint() for task in asked}
-    return {**environment(), **_identities(campaign.point.model), "tasks": dict(sorted(tasks.items()))}
+    told: dict[str, set[str]] = defaultdict(set)                  # files of one name in several folders
+    for task in asked:
+        told[task.name].add(task.fingerprint())
+    tasks = {name: " and ".join(sorted(found)) for name, found in sorted(told.items())}
+    return {**environment(), **_identities(campaign.point.model), "tasks": tasks}
 
 
 def _identities(model: str) -> Mapping[str, str]:

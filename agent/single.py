@@ -1,10 +1,12 @@
 """One flow judged on its own: beside the controls of a campaign, or as the rerun of a bundle."""
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from agent.campaign import Campaign, from_json
+from agent.environment import measured
 from agent.loop import Means, opened
 from agent.named import check_tasks
 from agent.opening import enter
@@ -14,6 +16,7 @@ from search.candidate import Draft, Entry, flow_record
 from search.export import Bundle
 from search.store.archive import Archive
 from vortex.config import OperatingPoint, load_point
+from vortex.errors import BundleError
 
 FlowText: TypeAlias = tuple[str, str, str]
 MOST_NAME = 48                        # of the other campaign's, so that the name is one that a file may have
@@ -54,12 +57,16 @@ def judge_flow(flow: FlowText, campaign: Campaign, ready: Ready, archive: Archiv
 
 
 def judge_bundle(bundle: Bundle, archive: Archive, watch: Watch) -> Entry:
-    """The bundle's Graph at its point through the stages of its campaign, without gates. Raises VortexError, Stopped."""
+    """The bundle's Graph at its point through the stages of its campaign, without gates.
+
+    Raises BundleError where tasks or model are not what the bundle was measured on; VortexError, Stopped.
+    """
     settings = json.loads(json.dumps(dict(bundle.manifest.settings)))
     settings["stage"] = [{key: value for key, value in stage.items() if key != "gate"} for stage in settings["stage"]]
     settings["campaign"]["controls"] = ["dense"]
     settings["campaign"]["seeds"] = []
     campaign = replace(from_json(settings, bundle.manifest.campaign), point=bundle.point, knobs=())
+    check_same(bundle, measured(campaign))
     ready = prepare(campaign)
     enter(archive, campaign)
     with opened(campaign, ready.geometry, archive, watch) as loop:
@@ -72,6 +79,22 @@ def judge_bundle(bundle: Bundle, archive: Archive, watch: Watch) -> Entry:
         finally:
             loop.account()
     return entry(archive, candidate.id)
+
+
+def check_same(bundle: Bundle, here: Mapping[str, Any]) -> None:
+    """That tasks and model hold what they held wherever the bundle was measured, as far as that was written down; `here` as
+    of agent/environment.py. Raises BundleError: answers to other problems are no second measurement."""
+    for there in bundle.manifest.environments:
+        for task, told in there.get("tasks", {}).items():
+            now = here["tasks"].get(task, "absent")
+            if now != told:
+                raise BundleError(f"task {task} is not what the bundle was measured on: {told} then, {now} now",
+                                  hint="Put back the data that it was, in the place that the task's name says.")
+        kind = "identity" if "identity_by_sizes" in there else "identity_by_sizes"       # which earlier versions wrote
+        then, now = there.get("identity", ""), here[kind]
+        if then and then != now:
+            raise BundleError(f"model {here['model']} is not the one that the bundle was measured on: {then} then, "
+                              f"{now or 'absent'} now", hint="Put the same weights and tokenizer there.")
 
 
 def entry(archive: Archive, id: int) -> Entry:

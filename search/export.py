@@ -17,7 +17,7 @@ from search.page import page
 from vortex.compiler.identity.form import identity
 from vortex.config import OperatingPoint, load_point
 from vortex.errors import BundleError, ChildFailure, FlowError, GraphError, VortexError
-from vortex.ir import Geometry, Graph
+from vortex.ir import Graph
 from vortex.language.check import check
 from vortex.language.parameters import Parameters, checked_name, files_of, with_data
 from vortex.language.source_upstream import to_upstream
@@ -79,8 +79,11 @@ def write_bundle(entry: Entry, provenance: Provenance, to: Path, force: bool = F
     return to
 
 
-def read_bundle(path: Path) -> Bundle:
-    """Raises BundleError when a file lacks, was changed, or does not say what the manifest says."""
+def read_bundle(path: Path, *, trusted: bool = False) -> Bundle:
+    """Its texts are read in the sandbox; `trusted` ones, as files that a person names, on a machine without one too.
+
+    Raises BundleError when a file lacks, was changed, or does not say what the manifest says, and SandboxUnavailable.
+    """
     manifest = read_manifest(_decoded(path, MANIFEST, _read(path, MANIFEST)))
     told = (*FILES, UPSTREAM) if UPSTREAM in manifest.files else FILES
     texts = {name: _decoded(path, name, _unchanged(path, name, manifest)) for name in told}
@@ -93,8 +96,20 @@ def read_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path} cannot be used by this version: {error.message}", hint=error.hint) from error
     if manifest.flow_hash not in (identity(graph), graph.hash) or point.hash != manifest.point_hash:
         raise BundleError(f"the Graph or point of {path} is not that of its manifest", hint=AGAIN)
+    for name in sorted({"flow.py", UPSTREAM} & texts.keys()):
+        _check_spelling(path / name, texts[name], graph, trusted)
     return Bundle(path=path, manifest=manifest, source=texts["flow.py"], graph=graph, point=point,
                   rows=tuple(Row(**row) for row in json.loads(texts["report.json"])["rows"]))
+
+
+def _check_spelling(file: Path, text: str, graph: Graph, trusted: bool) -> None:
+    """Raises BundleError where `text` is not the algorithm of `graph`."""
+    try:
+        same = identity(_read_again(text, file.name, graph, trusted=trusted)) == identity(graph)
+    except (FlowError, GraphError, ChildFailure) as error:
+        raise BundleError(f"{file} cannot be read as a flow: {error.message}", hint=AGAIN) from error
+    if not same:
+        raise BundleError(f"{file} is another algorithm than the Graph beside it, which was measured", hint=AGAIN)
 
 
 def _in_upstream(candidate: Candidate) -> tuple[dict[str, str], str]:
@@ -103,16 +118,17 @@ def _in_upstream(candidate: Candidate) -> tuple[dict[str, str], str]:
     assert graph is not None, candidate.id
     try:
         text = to_upstream(graph, name=graph.name, doc=f"{candidate.name}. {candidate.hypothesis}".strip())
-        same = identity(_read_again(text, graph.geometry)) == identity(graph)
+        same = identity(_read_again(text, UPSTREAM, graph, trusted=True)) == identity(graph)
     except (FlowError, GraphError, ChildFailure) as error:
         return {}, error.message
     return ({UPSTREAM: text}, "") if same else ({}, "the upstream's words would make another algorithm of it")
 
 
-def _read_again(text: str, geometry: Geometry) -> Graph:
-    """In the sandbox: our speller wrote it, but of what somebody else said. Raises FlowError, and what the sandbox raises."""
-    found = sandbox.run(load_flow, text, UPSTREAM, *plain(geometry, ()), wall_s=READ_WALL_S, memory_bytes=READ_MEMORY_BYTES,
-                        trusted=True)
+def _read_again(text: str, name: str, like: Graph, *, trusted: bool) -> Graph:
+    """In the sandbox, as what our speller wrote is of what somebody else said; at the geometry and with the parameters of
+    `like`. Raises FlowError, and what the sandbox raises."""
+    found = sandbox.run(load_flow, text, name, *plain(like.geometry, like.parameters), wall_s=READ_WALL_S,
+                        memory_bytes=READ_MEMORY_BYTES, trusted=trusted)
     graph = Graph.from_json(found)
     check(graph)
     return graph

@@ -68,7 +68,7 @@ def _source(flow: str | None, bundle: Path | None) -> tuple[str, str | None, str
     """Name, text, path and the point it comes with; dense has no text."""
     usual = OperatingPoint(dtype="bfloat16" if _gpu() else "float32")
     if bundle is not None:
-        found = read_bundle(bundle)
+        found = read_bundle(bundle, trusted=True)         # its text is served, and so read in place
         return found.manifest.name, found.source, str(bundle / "flow.py"), found.point
     if flow is None:
         return "dense", None, "", usual

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import Json
+from agent.cli.options import Json, Unsafe
 from agent.cli.text import to_json
 from agent.single import judge_bundle
 from agent.stop import Stopped
 from agent.watch import Quiet
+from evaluator import sandbox
 from evaluator.report import Status
 from search.compare import as_good_as
 from search.export import read_bundle
@@ -19,8 +20,14 @@ from search.store.archive import open_archive
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `vortex export` wrote.")],
     json: Json = False,
+    unsafe: Unsafe = False,
 ) -> None:
-    """Rerun an exported candidate through the stages of its campaign. Exit code 1 when it is worse here beyond doubt."""
+    """Rerun an exported candidate through the stages of its campaign, on the same tasks and the same model.
+
+    Exit code 1 when it is worse here beyond doubt.
+    """
+    if unsafe:
+        sandbox.allow_unsafe()
     bundle = read_bundle(folder)
     with tempfile.TemporaryDirectory(prefix="vortex-verify-") as room:
         archive = open_archive(Path(room) / "verify.db")

@@ -26,15 +26,16 @@ def test_it_holds_the_tasks_and_the_model_by_their_contents(made: Campaign) -> N
 
 
 def test_what_audit_and_traces_read_is_held_too(made: Campaign, tmp_path: Path) -> None:
-    files = {name: lines(tmp_path / f"{name}.jsonl", problems(4)) for name in ("audit", "traces", "reasoning")}
+    for name in ("audit", "traces", "reasoning"):
+        (tmp_path / name).mkdir()
+    files = {name: lines(tmp_path / name / "mine.jsonl", problems(4)) for name in ("audit", "traces", "reasoning")}
     asking = replace(made, stages=tuple(StageTable(name=name, tasks=[f"file:{file}"]) for name, file in files.items()))
-    before = measured(asking)["tasks"]
-    for name, file in files.items():
-        lines(Path(file), problems(5))
+    seen = [measured(asking)["tasks"]]
+    for size, file in enumerate(files.values(), 5):
+        lines(Path(file), problems(size))
         find_task.cache_clear()
-        changed = {task for task, told in measured(asking)["tasks"].items() if told != before[task]}
-        assert [name in task for task in changed] == [True]
-        before = measured(asking)["tasks"]
+        seen.append(measured(asking)["tasks"])
+        assert list(seen[-1]) == ["file:mine"] and seen[-1] not in seen[:-1]
 
 
 def test_a_model_that_does_not_lie_here_has_no_identity(made: Campaign) -> None:

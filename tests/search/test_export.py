@@ -1,5 +1,6 @@
 """Bundles: what is written comes back, what was changed is refused, and a new measurement is held against it."""
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evaluator.report import Status
+from evaluator.sandbox import Standing
 from search.candidate import Entry, flow_record
 from search.compare import as_good_as
 from search.export import FILES, MANIFEST, UPSTREAM, Bundle, Provenance, read_bundle, write_bundle
@@ -15,7 +17,7 @@ from tests.search.made import WEIGHED, dense, entry, graph, parameter, weighed
 from vortex import flows
 from vortex.compiler.front import load
 from vortex.config import OperatingPoint
-from vortex.errors import BundleError
+from vortex.errors import BundleError, SandboxUnavailable
 from vortex.language.parameters import files_of
 
 SOURCE = flows.read("centroid")[1] + "# <b>bold</b> & \"quoted\"\r\n"
@@ -113,7 +115,30 @@ def test_the_upstreams_words_are_read_again_in_the_sandbox_alone(tmp_path: Path,
 def test_words_that_cannot_be_read_again_are_left_out_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.export.READ_WALL_S", 1e-3)
     to = write_bundle(exported(), PROVENANCE, tmp_path / "out")
+    monkeypatch.undo()
     assert not (to / UPSTREAM).exists() and "load_flow" in read_bundle(to).manifest.no_upstream
+
+
+@pytest.mark.parametrize(("name", "text", "match"), [
+    ("flow.py", flows.read("recent")[1], "is another algorithm than the Graph"),
+    ("flow.py", "import os\n", "cannot be read as a flow"),
+    (UPSTREAM, flows.read("quest")[1], "is another algorithm than the Graph"),
+])
+def test_a_text_that_is_not_the_graph_s_is_refused(folder: Path, name: str, text: str, match: str) -> None:
+    reseal(folder / name, {name: text.encode()})
+    with pytest.raises(BundleError, match=match) as refusal:
+        read_bundle(folder)
+    assert name in refusal.value.message
+
+
+def test_a_text_of_others_is_read_where_a_sandbox_is_and_elsewhere_for_those_who_serve_it(
+        folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluator.sandbox.choice.standing", lambda: Standing(None, ("none here",)))
+    with pytest.raises(SandboxUnavailable):
+        read_bundle(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert read_bundle(folder, trusted=True).source == SOURCE
 
 
 def test_every_setting_of_a_point_comes_back(tmp_path: Path) -> None:
