@@ -6,6 +6,7 @@ became of earlier ones, else from ASSUMED_PASS.
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from agent.campaign import Campaign
@@ -64,7 +65,7 @@ def estimate_device(campaign: Campaign, past: Past, *, gpu: str | None = None, w
     chip = find_chip(gpu) if gpu else None
     lines, reach = [], 1.0
     reach_from = "all"
-    controls = len({"dense", *campaign.controls})
+    controls = len({"dense", *campaign.controls}) + _beside(campaign)
     for stage in stages_of(campaign):
         if stage.name == statistics.CONFIRM_STAGE:
             share = past.passed.get("confirm", ASSUMED_CONFIRMED)
@@ -77,6 +78,13 @@ def estimate_device(campaign: Campaign, past: Past, *, gpu: str | None = None, w
     wall = hours / workers
     return DeviceEstimate(lines=tuple(lines), hours=hours, wall_hours=wall, workers=workers,
                           dollars=None if per_hour is None else hours * per_hour, ends_early=60 * wall > campaign.minutes)
+
+
+def _beside(campaign: Campaign) -> int:
+    """Controls, at most, that are judged for an exam at other settings of the knobs than their own: all but dense."""
+    exam = next((stage for stage in stages_of(campaign) if isinstance(stage, ConfirmStage)), None)
+    settings = prod(len(values) for _, values in campaign.knobs) - 1
+    return 0 if exam is None else len({*campaign.controls} - {"dense"}) * min(settings, exam.settings.most)
 
 
 def _line(stage: Stage, campaign: Campaign, past: Past, chip: Chip | None, reach: float, reach_from: str,

@@ -43,7 +43,7 @@ def draws(repeats: int) -> list[int]:
 
 
 def goodput(rows: Sequence[Row]) -> float | None:
-    """Exact answers per second that the engine worked on the rows."""
+    """Exact answers per device-second: what the engine worked on the rows, times the GPUs of its worker."""
     seconds = sum(float(row.data.get("device_s", 0.0)) for row in rows)
     return sum(row.exact == 1 for row in rows) / seconds if seconds else None
 

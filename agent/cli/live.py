@@ -126,7 +126,8 @@ class JsonLines(Quiet):
                   round=candidate.round, hypothesis=candidate.hypothesis, point=candidate.point.model_dump(mode="json"))
 
     def stage_ended(self, result: StageResult) -> None:
-        self._say("stage_ended", stage=result.stage, status=result.status, code=result.code, message=result.message,
+        self._say("stage_ended", stage=result.stage, status=result.status, skipped=result.skipped, code=result.code,
+                  message=result.message,
                   metrics={name: asdict(value) for name, value in result.metrics.items()})
 
     def candidate_ended(self, candidate: Candidate, report: Report, standing: Standing | None) -> None:

@@ -13,7 +13,7 @@ from evaluator import guard, metrics, statistics
 from evaluator.report import Estimate, Row, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Usual
 from evaluator.stages.serving import served
-from evaluator.stages.settings import Gate, StageSettings
+from evaluator.stages.settings import BELOW_GATE, Gate, StageSettings
 from evaluator.tasks.door import find_task, same_problems
 from evaluator.tasks.fixed import FixedSet
 from evaluator.tasks.parts import RANGE, WHOLE
@@ -167,7 +167,7 @@ class AccuracyStage(Usual):
             return Status.GATE, "no-signal", (f"dense decode cannot be told from chance on {'; '.join(silent)}. Nothing can "
                                               "be ranked by it. Take an easier task, a better model, or more samples.")
         if (whole and not self._passes(rows, context)) or self._beyond(rows, context):
-            return (Status.GATE if whole else Status.STOPPED), "below-gate", self._below(rows, context)
+            return (Status.GATE if whole else Status.STOPPED), BELOW_GATE, self._below(rows, context)
         if not whole:
             return Status.STOPPED, "no-chance", (f"{self.name} {found:.3f} over {len(rows)} of {self._total(context.point)} "
                                                  f"answers: too small a chance of the frontier to answer the rest")

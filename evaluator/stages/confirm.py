@@ -13,7 +13,7 @@ from evaluator import statistics
 from evaluator.report import Row, RowsByStage, StageResult, Status
 from evaluator.stage import Answered, Context, Problem, Rival, Stage, Usual
 from evaluator.stages.accuracy import AccuracyStage
-from evaluator.stages.settings import StageSettings, read_settings
+from evaluator.stages.settings import BELOW_GATE, StageSettings, read_settings
 from evaluator.tasks.parts import DIVIDED_FROM
 from vortex.config import OperatingPoint
 from vortex.errors import CampaignError
@@ -22,7 +22,6 @@ from vortex.serving.engine import Engine
 
 NAME = statistics.CONFIRM_STAGE
 REPEATED = (*statistics.ACCURACY_STAGES, statistics.SPEED_STAGE)
-BELOW_GATE = "below-gate"
 Asked: TypeAlias = Mapping[str, tuple[Stage, Problem]]
 
 
@@ -32,7 +31,7 @@ class ConfirmSettings(StageSettings):
     that a campaign confirms anything that is no better than what it is compared with; it tries `most` candidates, and
     does so after `every` so many rounds; 0: once, when the search has ended."""
 
-    timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600.0
     samples: Annotated[int, Field(ge=2)] = 64
     repeats: Annotated[int, Field(ge=2)] = 20
     stages: tuple[str, ...] = ()

@@ -12,6 +12,8 @@ from vortex.errors import CampaignError
 
 _GATE = re.compile(r"(?:(possibly|surely)\s+)?>=\s*(\d*\.?\d+)(\s+of\s+dense)?")
 
+BELOW_GATE = "below-gate"             # the code of a candidate that a gate turned away
+
 _ROUNDING = 1e-9
 
 
@@ -20,7 +22,7 @@ class StageSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    timeout_s: Annotated[float, Field(gt=0)] = 300.0       # wall clock for one candidate
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0       # wall clock for one candidate
 
 
 Settings = TypeVar("Settings", bound=StageSettings)

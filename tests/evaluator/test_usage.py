@@ -66,7 +66,8 @@ def judged(engine: EmbeddedEngine, text: str, stages: Sequence[Stage]) -> tuple[
 
 @pytest.mark.parametrize("stages", [(TASKS, TIMES), (TIMES, TASKS)])
 @pytest.mark.parametrize("selects", [KNOWN_DATA, KNOWN_LENGTH, "return ops.topk(score, k=24)"])
-def test_who_attends_to_less_where_it_is_timed_is_turned_away(engine: EmbeddedEngine, selects: str, stages: Sequence[Stage]) -> None:
+def test_who_attends_to_less_where_it_is_timed_is_turned_away(engine: EmbeddedEngine, selects: str,
+                                                              stages: Sequence[Stage]) -> None:
     report, _ = judged(engine, FLOW.format(selects=selects), stages)
     assert [one.status for one in report.results] == [Status.OK, Status.GATE]
     assert report.results[-1].code == "less-when-timed"
