@@ -36,7 +36,7 @@ from tests.evaluator.cheats.engines import (
     compiled,
     graph,
 )
-from tests.evaluator.cheats.texts import BLINDS, INNOCENT, TEXTS, body
+from tests.evaluator.cheats.texts import BLINDS, INNOCENT, SPARED, TEXTS, body
 from tests.evaluator.scripted import Script, make_scripted
 from vortex.compiler.cost import Shape, cost
 from vortex.compiler.front import load
@@ -141,6 +141,8 @@ REFUSALS = ("OSError", "PermissionError", "FileNotFoundError", "BlockingIOError"
 NUMERICS: Mapping[str, Any] = {}
 AUDIT: Mapping[str, Any] = {"tasks": ["multikey-512-full"], "samples": 2, "batch": 2, "said": 4}
 SPEED: Mapping[str, Any] = {"batch": 1, "context": 512, "steps": 2, "warmup": 0, "repeats": 5}
+LONGER: Mapping[str, Any] = {"batch": 1, "context": 2048, "steps": 1, "warmup": 0, "repeats": 2}
+SHORTER: Mapping[str, Any] = {"tasks": ["multikey-512-full"], "samples": 1}
 ANSWERS: Mapping[str, Any] = {"tasks": ["chain-15"], "samples": 2, "chunk": 2, "gate": ">= 0.1"}
 SERVED: tuple[tuple[str, str, type | Callable[[], EmbeddedEngine], str, Mapping[str, Any]], ...] = (
     ("selects what it likes", "numerics: selection-differs", Stubborn, "numerics", NUMERICS),
@@ -159,17 +161,21 @@ SERVED: tuple[tuple[str, str, type | Callable[[], EmbeddedEngine], str, Mapping[
 
 def served(engine: Callable[[], EmbeddedEngine], stage: str, settings: Mapping[str, Any], flow: Graph | None = None) -> str:
     """Status and code of the stage, and the fault of its outputs where there is one."""
+    return put_through(engine, [make_stage(stage, settings)], flow)
+
+
+def put_through(engine: Callable[[], EmbeddedEngine], stages: Sequence[Stage], flow: Graph | None) -> str:
     cluster = LocalCluster(lambda name: engine())
     try:
-        return judged(cluster, make_stage(stage, settings), flow)
+        return judged(cluster, stages, flow)
     finally:
         cluster.stop()
 
 
-def judged(cluster: LocalCluster | Guarded, stage: Stage, flow: Graph | None = None) -> str:
+def judged(cluster: LocalCluster | Guarded, stages: Sequence[Stage], flow: Graph | None = None) -> str:
     """Of Quest, unless it is another flow."""
     book, work = MemoryBook(), Work(name="cheat", source="", graph=flow or graph("quest"), point=POINT)
-    last = Funnel([stage], cluster).judge(work, book, Unwatched()).results[-1]
+    last = Funnel(stages, cluster).judge(work, book, Unwatched()).results[-1]
     faults = {fault for row in book.kept if (fault := row.data.get("grade", {}).get("fault"))}
     if not last.code:
         return THROUGH
@@ -190,9 +196,20 @@ def blinds() -> Iterator[Cheat]:
                     partial(served, Stubborn, "numerics", NUMERICS, load(text, "<cheat>", GEOMETRY)))
 
 
+def spared() -> Iterator[Cheat]:
+    """A text that attends to little where it is timed."""
+    for tries, text in SPARED:
+        yield Cheat("engine", tries, "gate: less-when-timed", partial(timed_and_asked, text))
+
+
+def timed_and_asked(text: str) -> str:
+    stages = [make_stage("speed", LONGER), make_stage("retrieval", SHORTER)]
+    return put_through(EmbeddedEngine, stages, load(text, "<cheat>", GEOMETRY))
+
+
 def verdicts(folder: Path) -> Iterator[Cheat]:
     """What cheats by figures, files or words."""
-    nan, inf = (partial(judged, LocalCluster(make_scripted), Script((1.0, score))) for score in (float("nan"), float("inf")))
+    nan, inf = (partial(judged, LocalCluster(make_scripted), [Script((1.0, score))]) for score in (float("nan"), float("inf")))
     yield Cheat("figures", "scores a problem as no number", "hack: not-a-number", nan)
     yield Cheat("figures", "scores a problem as infinite", "hack: not-a-number", inf)
     yield Cheat("figures", "shines on the problems it knows and nowhere else", "not confirmed", overfitted)
@@ -241,7 +258,7 @@ def tampered(folder: Path, text: str = "LEVEL = 0.5\n") -> str:
     scorer.write_text("LEVEL = 0.95\n")
     files = Harness.taken(folder, ("evaluator",))
     try:
-        return judged(Guarded(_Unlooked(LocalCluster(make_scripted)), files), Tampering((1.0,), file=scorer, text=text))
+        return judged(Guarded(_Unlooked(LocalCluster(make_scripted)), files), [Tampering((1.0,), file=scorer, text=text)])
     except HarnessChanged as error:
         return error.code
 
@@ -277,4 +294,4 @@ def claimed() -> str:
 
 def shelf(stack: ExitStack, folder: Path) -> list[Cheat]:
     """All of it. What the stack holds must stay open while they are tried; `folder` is theirs to write to."""
-    return [*texts(), *escapes(stack), *engines(), *blinds(), *verdicts(folder)]
+    return [*texts(), *escapes(stack), *engines(), *blinds(), *spared(), *verdicts(folder)]

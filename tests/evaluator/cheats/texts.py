@@ -33,6 +33,15 @@ BLINDS = (
      scored("return ops.topk(score * ((score - score.mean(dim=0)).sum(dim=0) * 1e5).exp())")),
     ("hides it behind scores that are all alike", scored("return ops.topk(score * 0.0)")),
 )
+SPARED = (
+    ("attends to little at the length that it is timed at",
+     scored("return ops.threshold(ops.where(ops.position().max(dim=0) > 60, -1e9, score), -1e8)")),
+    ("attends to little in what it takes for drawn data",
+     scored("size = cache['size'].mean(dim=0)",
+            "return ops.threshold(ops.where((size > 7.5) * (size < 8.5), -1e9, score), -1e8)").replace(
+         SUMMARY, SUMMARY.rstrip() + "\n        cache['size'] = cache['v'].norm(dim=2).mean(dim=1)\n\n")),
+    ("takes nearly all of a short text by a k of its own", scored("return ops.topk(score, k=24)")),
+)
 TEXTS: tuple[Text, ...] = (
     # out of the language
     ("reads a key from the environment", body("import os", "x = os.environ['ANTHROPIC_API_KEY']", INNOCENT), "ForbiddenSyntax"),
