@@ -1,13 +1,15 @@
 """Writes docs/reference/ops.md from the op records and docs/reference/cli.md from the commands' own help."""
-import subprocess
-import sys
 from pathlib import Path
 
+from typer.testing import CliRunner
+
 import vortex.language.ops as ops  # noqa: F401  (fills the registry)
+from agent.cli.main import application
 from vortex.language.ops.prose import listed, tell
 from vortex.language.ops.record import Op
 
 HERE = Path(__file__).parent / "reference"
+WIDTH = 78                            # what Click leaves of eighty
 COMMANDS = ("run", "resume", "status", "estimate", "calls", "frontier", "confirm", "show", "why", "notebook", "innovate", "eval",
             "export", "verify", "serve", "swap", "check", "same", "compile", "cost", "flows", "ops", "tasks", "calibrate",
             "prompt", "mcp", "trace", "trace capture", "trace profile", "bench", "bench serve", "bench decode", "doctor")
@@ -31,10 +33,10 @@ def ops_page() -> str:
 
 
 def help_text(command: str) -> str:
-    vortex = Path(sys.executable).with_name("vortex")
-    environment = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([vortex, *command.split(), "--help"], capture_output=True, text=True, check=True, env=environment)
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    """As a terminal of eighty columns shows it."""
+    words = [*command.split(), "--help"]
+    done = CliRunner().invoke(application(words[0]), words, prog_name="vortex", terminal_width=WIDTH)
+    return "\n".join(line.rstrip() for line in done.output.strip().splitlines())
 
 
 def cli_page() -> str:

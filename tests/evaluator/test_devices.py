@@ -140,16 +140,17 @@ class Working(Script):
     def run(self, engine: Any, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
             done: Collection[tuple[str, int]]) -> Generator[Answered, None, None]:
         for problem in problems:
-            told = {"device_s": 1.5, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "order": os.environ["CUDA_DEVICE_ORDER"]}
+            given = sorted(filter(None, os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")))
+            told = {"device_s": 1.5, "gpus": given, "order": os.environ["CUDA_DEVICE_ORDER"]}
             yield Answered(problem=problem.id, data=told)
 
 
 @pytest.mark.server
 @pytest.mark.parametrize(("table", "group", "given", "device_s"), [
-    (f"{SPLIT}\n{whole(0, 0, first=1)}", 2, "1,2", 3.0),
-    ("No devices were found", 2, None, 1.5),
+    (f"{SPLIT}\n{whole(0, 0, first=1)}", 2, ["1", "2"], 3.0),
+    ("No devices were found", 2, [], 1.5),
 ])
-def test_a_lease_takes_whole_gpus_and_counts_each(tell: Tell, table: str, group: int, given: str | None,
+def test_a_lease_takes_whole_gpus_and_counts_each(tell: Tell, table: str, group: int, given: list[str],
                                                   device_s: float) -> None:
     tell(table)
     modules = (scripted, sys.modules[__name__])

@@ -1,4 +1,5 @@
-"""Flows that attend to less where they are timed than where they answer, through the real engine; and honest ones."""
+"""Flows that attend to less where they are timed than where they answer, through the real engine; and honest ones. More of
+them are on the shelf (cheats/)."""
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,15 +27,11 @@ from vortex import ops, register, vFlow
 class Made(vFlow):
     def forward_cache(self, cache):
         cache["mean"] = cache["k"].mean(dim=1)
-        cache["size"] = cache["v"].norm(dim=2).mean(dim=1)
 
     def forward_indexer(self, q, cache):
-        size = cache["size"].mean(dim=0)
-        score = (q @ cache["mean"].T).max(dim=1) + 0.001 * size
+        score = (q @ cache["mean"].T).max(dim=1)
         {selects}
 """
-KNOWN_DATA = "return ops.threshold(ops.where((size > 7.5) * (size < 8.5), -1e9, score), -1e8)"
-KNOWN_LENGTH = "return ops.threshold(ops.where(ops.position().max(dim=0) > 60, -1e9, score), -1e8)"
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +62,8 @@ def judged(engine: EmbeddedEngine, text: str, stages: Sequence[Stage]) -> tuple[
 
 
 @pytest.mark.parametrize("stages", [(TASKS, TIMES), (TIMES, TASKS)])
-@pytest.mark.parametrize("selects", [KNOWN_DATA, KNOWN_LENGTH, "return ops.topk(score, k=24)"])
-def test_who_attends_to_less_where_it_is_timed_is_turned_away(engine: EmbeddedEngine, selects: str,
-                                                              stages: Sequence[Stage]) -> None:
-    report, _ = judged(engine, FLOW.format(selects=selects), stages)
+def test_who_attends_to_less_where_it_is_timed_is_turned_away(engine: EmbeddedEngine, stages: Sequence[Stage]) -> None:
+    report, _ = judged(engine, FLOW.format(selects="return ops.topk(score, k=24)"), stages)
     assert [one.status for one in report.results] == [Status.OK, Status.GATE]
     assert report.results[-1].code == "less-when-timed"
     assert "times its budget where it is timed (b1-c2048)" in report.results[-1].message

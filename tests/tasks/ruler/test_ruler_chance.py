@@ -28,7 +28,7 @@ def ready(task: str) -> Kind:
 @pytest.mark.parametrize(("task", "units"), UNIFORM, ids=[row[0] for row in UNIFORM])
 def test_depths_are_uniform(task: str, units: int) -> None:
     depths = [found["depths"][index % len(found["depths"])] for index, found in enumerate(facts(task, units, SAMPLES))]
-    assert kstest(depths, "uniform").pvalue > 0.001
+    assert kstest(depths, "uniform").pvalue > 0.01
 
 
 @pytest.mark.parametrize(("task", "units"), SHUFFLED, ids=[row[0] for row in SHUFFLED])
