@@ -12,7 +12,7 @@ from evaluator.tasks.ruler.family import KINDS
 SAMPLES = 2000
 # task, units of a short text of many places
 UNIFORM = [("niah_single_1", 120), ("niah_single_2", 1000), ("niah_multiquery", 1000), ("vt", 120),
-           ("qa_1", 40), ("qa_2", 40)]
+           ("qa_1", 160), ("qa_2", 160)]
 SHUFFLED = [("cwe", 40), ("fwe", 400), ("qa_1", 30), ("qa_2", 30)]
 
 
