@@ -77,7 +77,8 @@ class Exam:
             return ()
         crew = Crew(self.runner.slots, self.judge.clock)
         judged = self._beside(crew, [one for one, _ in tries if self._open(one)])
-        field = [entry.candidate for entry in self._entries() if entry.candidate.id in self._standards()]
+        standards = self._standards()
+        field = [entry.candidate for entry in self._entries() if entry.candidate.id in standards]
         crew.each([lambda one=one: self._measure(one, 0) for one in field if self._open(one)])  # type: ignore[misc]
         if any(self._open(one) for one in field) or any(one.status is Status.INFRASTRUCTURE for one in judged):
             self.judge.watch.note(f"the exam {self.stage.name} waits: the machines kept a control from taking it")
@@ -151,9 +152,8 @@ class Exam:
         of the set that confirmed it, it stands in the way."""
         if self.stage.name == CONFIRM_STAGE:
             return True
-        rows = entry.by_stage.get(self.stage.name, ())
-        results = [one for one in entry.report.results if one.stage == self.stage.name]
-        if not rows or any(one.status is not Status.OK for one in results):
+        rows, result = entry.by_stage.get(self.stage.name, ()), entry.report.result(self.stage.name)
+        if not rows or (result is not None and result.status is not Status.OK):
             return False
         return len(rows) >= sum(problem.repeats for problem in self.stage.problems(entry.candidate.point))
 

@@ -62,11 +62,11 @@ class DeviceEstimate:
 def estimate_device(campaign: Campaign, past: Past, *, gpu: str | None = None, workers: int = 1,
                     per_hour: float | None = None) -> DeviceEstimate:
     """Raises PointError for a GPU that is not known, ModelError and CampaignError for models and data that cannot be had."""
-    chip = find_chip(gpu) if gpu else None
-    lines, reach = [], 1.0
+    chip = None if gpu is None else find_chip(gpu)
+    stages, lines, reach = stages_of(campaign), [], 1.0
     reach_from = "all"
-    controls = len({"dense", *campaign.controls}) + _beside(campaign)
-    for stage in stages_of(campaign):
+    controls = len({"dense", *campaign.controls}) + _beside(campaign, stages)
+    for stage in stages:
         if stage.name == statistics.CONFIRM_STAGE:
             share = past.passed.get("confirm", ASSUMED_CONFIRMED)
             reach, reach_from = reach * share, "assumed"
@@ -80,9 +80,9 @@ def estimate_device(campaign: Campaign, past: Past, *, gpu: str | None = None, w
                           dollars=None if per_hour is None else hours * per_hour, ends_early=60 * wall > campaign.minutes)
 
 
-def _beside(campaign: Campaign) -> int:
+def _beside(campaign: Campaign, stages: Sequence[Stage]) -> int:
     """Controls, at most, that are judged for an exam at other settings of the knobs than their own: all but dense."""
-    exam = next((stage for stage in stages_of(campaign) if isinstance(stage, ConfirmStage)), None)
+    exam = next((stage for stage in stages if isinstance(stage, ConfirmStage)), None)
     settings = prod(len(values) for _, values in campaign.knobs) - 1
     return 0 if exam is None else len({*campaign.controls} - {"dense"}) * min(settings, exam.settings.most)
 

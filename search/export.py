@@ -10,7 +10,6 @@ from typing import Any
 
 from evaluator import sandbox
 from evaluator.report import Row, Status
-from evaluator.sandbox.entries import load_flow, plain
 from search.candidate import Candidate, Entry
 from search.manifest import AGAIN, Manifest, ancestors, figures, read_manifest, sha256, versions
 from search.page import page
@@ -24,7 +23,6 @@ from vortex.language.source_upstream import to_upstream
 
 MANIFEST = "manifest.json"
 UPSTREAM = "flow_upstream.py"         # the same flow in the public upstream's spelling, where that can say it
-READ_WALL_S, READ_MEMORY_BYTES = 20.0, 2 << 30
 FILES = ("flow.py", "graph.json", "point.toml", "report.json", "report.html")
 
 
@@ -127,11 +125,7 @@ def _in_upstream(candidate: Candidate) -> tuple[dict[str, str], str]:
 def _read_again(text: str, name: str, like: Graph, *, trusted: bool) -> Graph:
     """In the sandbox, as what our speller wrote is of what somebody else said; at the geometry and with the parameters of
     `like`. Raises FlowError, and what the sandbox raises."""
-    found = sandbox.run(load_flow, text, name, *plain(like.geometry, like.parameters), wall_s=READ_WALL_S,
-                        memory_bytes=READ_MEMORY_BYTES, trusted=trusted)
-    graph = Graph.from_json(found)
-    check(graph)
-    return graph
+    return sandbox.read_flow(text, name, like.geometry, like.parameters, trusted=trusted)
 
 
 def _parameter_files(candidate: Candidate) -> dict[str, bytes]:

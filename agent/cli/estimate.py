@@ -13,7 +13,6 @@ from agent.cli.money import count_text, money_text
 from agent.cli.options import DEFAULT_DB, Db, Json
 from agent.cli.text import columns, to_json
 from agent.estimate import Cost, Estimate, estimate
-from vortex.compiler.chips import find_chip
 from vortex.errors import PointError
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def command(
     as long as allowed. Device time rests on rows of the archive where the same model was measured, else on a roofline and on
     stated assumptions; the table says which.
     """
-    _check(gpu, per_hour)
+    _check(per_hour)
     chosen = campaigns.load(campaign, set or [])
     found = estimate(chosen)
     device = _device(chosen, db, gpu, workers, per_hour)
@@ -55,9 +54,7 @@ def command(
     print(f"\n{_device_text(device, chosen)}")
 
 
-def _check(gpu: str | None, per_hour: float | None) -> None:
-    if gpu is not None:
-        find_chip(gpu)
+def _check(per_hour: float | None) -> None:
     if per_hour is not None and not math.isfinite(per_hour):
         raise PointError(f"--per-hour {per_hour}", hint="Dollars that one device costs an hour, such as 2.5.")
 

@@ -64,7 +64,7 @@ def test_a_graph_with_a_parameter_that_nobody_gave_is_refused(monkeypatch: pytes
     def answers(*args: Any, **how: Any) -> str:
         return forged.to_json()
 
-    monkeypatch.setattr("agent.untrusted.sandbox.run", answers)
+    monkeypatch.setattr("evaluator.sandbox.reading.run", answers)
     record, refusal = load_untrusted("<a>", text, Geometry())
     assert isinstance(refusal, GraphError) and "was not given" in refusal.message
     assert record.graph is None
@@ -78,13 +78,13 @@ def test_a_graph_with_a_parameter_that_nobody_gave_is_refused(monkeypatch: pytes
 def test_a_graph_that_no_text_gives_is_refused_whatever_the_sandbox_says(monkeypatch: pytest.MonkeyPatch, forge: Any) -> None:
     _, text, path = flows.read("quest")
     forged = forge(load(text, path, Geometry())).to_json()
-    monkeypatch.setattr("agent.untrusted.sandbox.run", lambda *args, **how: forged)
+    monkeypatch.setattr("evaluator.sandbox.reading.run", lambda *args, **how: forged)
     record, refusal = load_untrusted("<a>", text, Geometry())
     assert isinstance(refusal, GraphError) and record.graph is None
 
 
 def test_what_is_no_graph_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.untrusted.sandbox.run", lambda *args, **how: "{}")
+    monkeypatch.setattr("evaluator.sandbox.reading.run", lambda *args, **how: "{}")
     assert isinstance(load_untrusted("<a>", "text", Geometry())[1], GraphError)
 
 

@@ -1,86 +1,60 @@
 """Flows that attend to less where they are timed than where they answer, through the real engine; and honest ones. More of
 them are on the shelf (cheats/)."""
-from collections.abc import Collection, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from evaluator.cluster import LocalCluster
 from evaluator.funnel import Funnel, MemoryBook, Silent, Work
 from evaluator.guard import less_when_timed
 from evaluator.report import Report, Row, Status
-from evaluator.stage import Answered, Problem, Stage
+from evaluator.stage import Stage
 from evaluator.stages import make_stage
 from evaluator.stages.usage import used
-from vortex import api, flows
-from vortex.config import OperatingPoint
-from vortex.ir import Graph
+from tests.evaluator.cheats.engines import POINT
+from tests.evaluator.cheats.shelf import GEOMETRY
+from tests.evaluator.cheats.texts import scored
+from vortex import flows
+from vortex.compiler.front import load
 from vortex.serving.embedded.engine import EmbeddedEngine
 
-POINT = OperatingPoint(topk_ratio=0.125)
 TASKS = make_stage("retrieval", {"tasks": ["multikey-512-full"], "samples": 2})
 TIMES = make_stage("speed", {"batch": 1, "context": 2048, "steps": 1, "repeats": 2, "warmup": 0})
-FLOW = """
-from vortex import ops, register, vFlow
-
-
-@register("made")
-class Made(vFlow):
-    def forward_cache(self, cache):
-        cache["mean"] = cache["k"].mean(dim=1)
-
-    def forward_indexer(self, q, cache):
-        score = (q @ cache["mean"].T).max(dim=1)
-        {selects}
-"""
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[EmbeddedEngine]:
-    started = EmbeddedEngine()
-    started.start("probe")
-    yield started
-    started.stop()
+def cluster() -> Iterator[LocalCluster]:
+    opened = LocalCluster(lambda name: EmbeddedEngine())
+    yield opened
+    opened.stop()
 
 
-@dataclass(frozen=True)
-class Direct:
-    """A Runner on an engine of this process."""
-
-    engine: EmbeddedEngine
-    slots: int = 1
-
-    def stream(self, stage: Stage, graph: Graph | None, point: OperatingPoint, problems: Sequence[Problem],
-               done: Collection[tuple[str, int]], timeout_s: float) -> Generator[Answered, None, None]:
-        self.engine.use(graph, point)
-        yield from stage.run(self.engine, graph, point, problems, done)
-
-
-def judged(engine: EmbeddedEngine, text: str, stages: Sequence[Stage]) -> tuple[Report, MemoryBook]:
+def judged(cluster: LocalCluster, text: str, stages: Sequence[Stage]) -> tuple[Report, MemoryBook]:
     book = MemoryBook()
-    work = Work(name="made", source=text, graph=api.load_flow(text).graph(engine.geometry(16)), point=POINT)
-    return Funnel(stages, Direct(engine)).judge(work, book, Silent()), book
+    work = Work(name="made", source=text, graph=load(text, "<made>", GEOMETRY), point=POINT)
+    return Funnel(stages, cluster).judge(work, book, Silent()), book
 
 
 @pytest.mark.parametrize("stages", [(TASKS, TIMES), (TIMES, TASKS)])
-def test_who_attends_to_less_where_it_is_timed_is_turned_away(engine: EmbeddedEngine, stages: Sequence[Stage]) -> None:
-    report, _ = judged(engine, FLOW.format(selects="return ops.topk(score, k=24)"), stages)
+def test_who_attends_to_less_where_it_is_timed_is_turned_away(cluster: LocalCluster, stages: Sequence[Stage]) -> None:
+    report, _ = judged(cluster, scored("return ops.topk(score, k=24)"), stages)
     assert [one.status for one in report.results] == [Status.OK, Status.GATE]
     assert report.results[-1].code == "less-when-timed"
     assert "times its budget where it is timed (b1-c2048)" in report.results[-1].message
 
 
 @pytest.mark.parametrize("selects", ["return ops.topk(score)", "return ops.top_p(score, 0.9)"])
-def test_who_attends_alike_passes(engine: EmbeddedEngine, selects: str) -> None:
-    report, book = judged(engine, FLOW.format(selects=selects), (TIMES, TASKS))
+def test_who_attends_alike_passes(cluster: LocalCluster, selects: str) -> None:
+    report, book = judged(cluster, scored(selects), (TIMES, TASKS))
     assert report.status is Status.OK
     told = [(row.stage, row.data["used"]) for row in book.kept if "used" in row.data]
     assert [stage for stage, _ in told] == ["speed", "speed", "retrieval"]
     assert all(0 < one["taken"] <= one["allowed"] for _, one in told)
 
 
-def test_algorithms_that_are_built_in_use_all_of_their_budget_in_both(engine: EmbeddedEngine) -> None:
+def test_algorithms_that_are_built_in_use_all_of_their_budget_in_both(cluster: LocalCluster) -> None:
     for name in ("quest", "rocketkv", "recent"):
-        _, book = judged(engine, flows.read(name)[1], (TIMES, TASKS))
+        _, book = judged(cluster, flows.read(name)[1], (TIMES, TASKS))
         assert {one["taken"] / one["allowed"] for row in book.kept if (one := row.data.get("used"))} == {1.0}, name
 
 

@@ -113,7 +113,7 @@ def test_the_upstreams_words_are_read_again_in_the_sandbox_alone(tmp_path: Path,
 
 
 def test_words_that_cannot_be_read_again_are_left_out_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.export.READ_WALL_S", 1e-3)
+    monkeypatch.setattr("evaluator.sandbox.reading.READ_WALL_S", 1e-3)
     to = write_bundle(exported(), PROVENANCE, tmp_path / "out")
     monkeypatch.undo()
     assert not (to / UPSTREAM).exists() and "load_flow" in read_bundle(to).manifest.no_upstream
